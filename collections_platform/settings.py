@@ -1,0 +1,234 @@
+"""Every setting, read from the environment; `.env` fills in what the environment leaves out.
+
+A wrong value stops the start with one sentence that names the variable and what it may hold.
+The table in README.md lists the variables.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from zoneinfo import ZoneInfo
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+Value = TypeVar("Value")
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+if env_file := os.environ.get("ENV_FILE", str(BASE_DIR / ".env")):
+    environ.Env.read_env(env_file)
+
+
+def refuse(name: str, rule: str) -> NoReturn:
+    """Stop the start: `rule` says what the variable may hold, its value stays unsaid."""
+    sys.exit(f"The environment variable {name} {rule}.")
+
+
+def read(name: str, cast: Callable[..., Value], default: Any, rule: str) -> Value:
+    try:
+        return cast(name, default=default)
+    except (ImproperlyConfigured, ValueError, KeyError, AttributeError):
+        refuse(name, rule)
+
+
+def flag(name: str, default: bool = False) -> bool:
+    text = str(env.str(name, default=str(default))).strip().lower()
+    if text not in {"1", "true", "yes", "on", "0", "false", "no", "off", ""}:
+        refuse(name, "must be true or false")
+    return text in {"1", "true", "yes", "on"}
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    rule = f"must be a whole number from {low} to {high}"
+    value = int(read(name, env.int, default, rule))
+    return value if low <= value <= high else refuse(name, rule)
+
+
+DEBUG = flag("DEBUG")
+
+
+def secrets(name: str, debug_default: str) -> list[str]:
+    """A comma-separated key ring; the first key is the one in use, the others are still known."""
+    keys = [key.strip() for key in env.str(name, default="").split(",") if key.strip()]
+    if not keys and not DEBUG:
+        refuse(name, "is missing: `make run` writes one into .env, or set it yourself")
+    return keys or [debug_default]
+
+
+# --- Keys ---------------------------------------------------------------------------------------
+
+SECRET_KEY = secrets("SECRET_KEY", "debug-only-" + "0" * 40)[0]
+JWT_KEYS = secrets("JWT_KEYS", "debug-only-" + "1" * 40)
+if any(len(key) < 32 for key in JWT_KEYS):
+    refuse("JWT_KEYS", "must hold keys of at least 32 characters, separated by commas")
+ENCRYPTION_KEYS = secrets("ENCRYPTION_KEYS", "ZGVidWctb25seS1kZWJ1Zy1vbmx5LWRlYnVnLW9ubHk=")
+try:
+    [Fernet(key) for key in ENCRYPTION_KEYS]
+except ValueError:
+    refuse(
+        "ENCRYPTION_KEYS",
+        "must hold Fernet keys (32 bytes in URL-safe base64), separated by commas",
+    )
+
+# --- Web ----------------------------------------------------------------------------------------
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ROOT_URLCONF = "collections_platform.urls"
+WSGI_APPLICATION = "collections_platform.wsgi.application"
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_q",
+    "contacts",
+    "templates",
+    "campaigns",
+    "calls",
+    "collections_platform.api",
+    "collections_platform.ops",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "collections_platform.api.authentication.BearerAuthentication"
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["collections_platform.api.authentication.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["collections_platform.api.parsers.RawJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "collections_platform.api.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Database -----------------------------------------------------------------------------------
+
+DATABASE_URL_RULE = "must read sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
+database_url = env.str("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+if not database_url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+    refuse("DATABASE_URL", DATABASE_URL_RULE)
+try:
+    database = environ.Env.db_url_config(database_url)
+except ValueError:
+    refuse("DATABASE_URL", DATABASE_URL_RULE)
+DATABASES = {"default": database}
+database["CONN_MAX_AGE"] = 600
+if database_url.startswith("sqlite:"):
+    # A deferred transaction that has read cannot wait for the write lock (SQLITE_BUSY at once,
+    # whatever the timeout), so every transaction takes it at its start.
+    database["OPTIONS"] = {
+        "timeout": 60,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    database["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Queue --------------------------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+    refuse("REDIS_URL", "must start with redis://, rediss:// or unix://")
+QUEUE_NAME = env.str("QUEUE_NAME", default="collections")
+QUEUE_WORKERS = number("QUEUE_WORKERS", 4, 1, 64)
+WORKER_STOP_SECONDS = number("WORKER_STOP_SECONDS", 20, 1, 600)
+Q_CLUSTER = {
+    "name": QUEUE_NAME,  # also the salt that signs tasks: the same on every machine
+    "workers": QUEUE_WORKERS,
+    "queue_limit": QUEUE_WORKERS,
+    # Longer than any task of ours runs. `retry` must exceed timeout * (1 + ceil((queue_limit +
+    # bulk) / workers)), or the ORM broker hands a waiting task out a second time.
+    "timeout": 120,
+    "retry": 600,
+    "ack_failures": True,  # a failed task is not repeated: the sweep finds its rows again
+    "max_attempts": 1,
+    "save_limit": -1,  # rows tell what happened; results of tasks are not kept
+    "catch_up": False,
+    "recycle": 500,
+    "poll": 0.2,
+    "label": "Queue",
+} | ({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"})
+
+# --- Calls --------------------------------------------------------------------------------------
+
+CALL_BATCH_SIZE = number("CALL_BATCH_SIZE", 100, 10, 1000)
+BULK_MAX_CONTACTS = number("BULK_MAX_CONTACTS", 100_000, 1, 1_000_000)
+BULK_MAX_BODY_BYTES = number("BULK_MAX_BODY_BYTES", 128 * 1024 * 1024, 1024, 2**31 - 1)
+CALL_PROVIDER = env.str("CALL_PROVIDER", default="simulated")
+ALLOW_SIMULATED = flag("ALLOW_SIMULATED", default=DEBUG)
+SIMULATED_SEED = env.str("SIMULATED_SEED", default="demo")
+SIMULATED_TIME_SCALE = read(
+    "SIMULATED_TIME_SCALE", env.float, 1.0, "must be a number from 0 (instant) to 1 (real time)"
+)
+if not 0 <= SIMULATED_TIME_SCALE <= 1:
+    refuse("SIMULATED_TIME_SCALE", "must be a number from 0 (instant) to 1 (real time)")
+
+# --- Language, time, logs -----------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+try:
+    ZoneInfo(TIME_ZONE)
+except (ValueError, OSError, KeyError):
+    refuse("TIME_ZONE", "must be an IANA time zone such as Asia/Riyadh")
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    refuse("LOG_LEVEL", "must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # The queue logs every task at INFO, several lines each; its own handler would print twice.
+    # httpx2 logs every address it asks at INFO, and an address may hold a token.
+    "loggers": {
+        "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+        "httpx2": {"level": "WARNING"},
+    },
+}
