@@ -1,0 +1,82 @@
+"""What a caller may say about a person."""
+
+from functools import cache
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from contacts.models import ContactRow
+from contacts.phone_numbers import UnusableNumber, to_e164
+from contacts.validation import ErrorDetail, Location, error_detail
+
+
+def without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "A NUL character cannot be stored")
+    return text
+
+
+def _is_email(text: str) -> str:
+    try:
+        if text:
+            validate_email(text)
+    except DjangoValidationError:
+        raise PydanticCustomError("email", "Input should be a valid email address") from None
+    return text
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _is_time_zone(text: str) -> str:
+    if text and text not in _time_zones():
+        raise PydanticCustomError(
+            "time_zone", "Input should be an IANA time zone, such as Asia/Riyadh"
+        )
+    return text
+
+
+# pydantic's own constraints come before ours, or their messages speak of items, not characters.
+Text = Annotated[str, AfterValidator(without_nul)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=255), AfterValidator(without_nul)
+]
+Email = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_is_email)
+]
+TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
+Region = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}-[A-Z0-9]{1,3})?$")]
+
+
+class ContactIn(BaseModel):
+    """One person as a caller describes them; unknown fields are ignored, null equals absent."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    number_to_call: Text = Field(alias="numberToCall")
+    first_name: Name | None = Field(None, alias="firstName")
+    last_name: Name | None = Field(None, alias="lastName")
+    email: Email | None = None
+    time_zone: TimeZone | None = Field(None, alias="timeZone")
+    region: Region | None = None
+
+    def to_row(self, country_code: str | None) -> ContactRow:
+        """Raises `UnusableNumber`."""
+        return ContactRow(
+            phone_number=to_e164(self.number_to_call, country_code),
+            first_name=self.first_name or "",
+            last_name=self.last_name or "",
+            email=self.email or "",
+            time_zone=self.time_zone or "",
+            region=self.region or "",
+        )
+
+
+def number_error(loc: Location, error: UnusableNumber) -> ErrorDetail:
+    return error_detail((*loc, "numberToCall"), f"The number {error}", "phone_number")
