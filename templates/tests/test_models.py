@@ -1,0 +1,68 @@
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from templates.models import AISettingsTemplate, TemplateVersion
+from templates.tests.factories import make_template
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_edit_makes_a_new_version_and_the_old_one_stays() -> None:
+    template = make_template(system_prompt="One {{a}}", voice="nova")
+    first = template.current
+    second = template.revise(system_prompt="Two {{b}}")
+    assert (first.number, second.number, template.current) == (1, 2, second)
+    assert second.voice == "nova"
+    first.refresh_from_db()
+    assert first.system_prompt == "One {{a}}"
+
+
+def test_an_edit_that_changes_nothing_makes_no_version() -> None:
+    template = make_template(system_prompt="One")
+    assert template.revise(system_prompt="One").number == 1
+
+
+def test_the_tags_of_both_texts_are_known() -> None:
+    version = make_template(system_prompt="{{a}} {{b}}", first_message="{{b}} {{c}}").current
+    assert version.tags == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "message"),
+    [
+        ({"system_prompt": "Pay {{x"}, "system_prompt", "Line 1, column 5"),
+        ({"first_message": "a\n{x}"}, "first_message", "Line 2, column 1"),
+        ({"tag_defaults": {"a": 1}}, "tag_defaults", "texts"),
+        ({"outcomes": []}, "outcomes", "cannot be blank"),
+        ({"outcomes": [{"word": "paid", "description": "x"}]}, "outcomes", "upper case"),
+        ({"outcomes": [{"word": "A", "description": "x"}] * 2}, "outcomes", "same word"),
+        ({"outcomes": [{"word": "A"}]}, "outcomes", "Outcome 1"),
+        ({"retry_rule": {"completed": {}}}, "retry_rule", "no retry after"),
+        ({"retry_rule": {"busy": {"times": 1}}}, "retry_rule", "after_minutes and times"),
+        (
+            {"retry_rule": {"busy": {"times": 0, "after_minutes": 5}}},
+            "retry_rule",
+            "times must be a whole number from 1 to 20",
+        ),
+        ({"language": "Arabic"}, "language", "valid value"),
+        ({"max_duration_seconds": 5}, "max_duration_seconds", "10"),
+    ],
+)
+def test_content_that_cannot_work_is_refused(
+    content: dict[str, Any], field: str, message: str
+) -> None:
+    template = make_template()
+    with pytest.raises(ValidationError) as refusal:
+        template.revise(**content)
+    assert message in str(refusal.value.message_dict[field])
+    assert TemplateVersion.objects.count() == 1
+
+
+def test_the_database_keeps_one_default() -> None:
+    make_template(is_default=True)
+    make_template()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AISettingsTemplate.objects.create(name="Another", is_default=True)
