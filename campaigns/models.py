@@ -1,0 +1,118 @@
+"""Campaigns: one bulk request each, cut into batches."""
+
+import uuid
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from campaigns.leases import Leased
+from templates.models import TemplateVersion
+
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 10, 1000
+
+
+class CampaignStatus(models.TextChoices):
+    DRAFT = "draft", _("draft")
+    SCHEDULED = "scheduled", _("scheduled")
+    RUNNING = "running", _("running")
+    PAUSED = "paused", _("paused")
+    CANCELLING = "cancelling", _("cancelling")
+    COMPLETED = "completed", _("completed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+ENDED_CAMPAIGN = (CampaignStatus.COMPLETED, CampaignStatus.CANCELLED)
+
+
+class CampaignSource(models.TextChoices):
+    API = "api", _("API")
+    ADMIN = "admin", _("admin")
+    COMMAND = "command", _("command")
+
+
+class Campaign(models.Model):
+    """One bulk request: who asked for it, with which template, and how far it is."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+    source = models.CharField(_("source"), max_length=10, choices=CampaignSource.choices)
+    template_version = models.ForeignKey(
+        TemplateVersion, models.PROTECT, related_name="campaigns", verbose_name=_("template")
+    )
+    country_code = models.CharField(
+        _("country code"),
+        max_length=2,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z]{2}$")],
+        help_text=_("ISO 3166-1 alpha-2: reads numbers written without a country code."),
+    )
+    batch_size = models.PositiveIntegerField(
+        _("batch size"),
+        validators=[MinValueValidator(MIN_BATCH_SIZE), MaxValueValidator(MAX_BATCH_SIZE)],
+    )
+    status = models.CharField(
+        _("status"),
+        max_length=10,
+        choices=CampaignStatus.choices,
+        default=CampaignStatus.RUNNING,
+    )
+    api_client = models.ForeignKey(
+        "api.ApiClient", models.PROTECT, null=True, blank=True, verbose_name=_("API client")
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("campaign")
+        verbose_name_plural = _("campaigns")
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["-created_at"], name="campaign_newest")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(batch_size__range=(MIN_BATCH_SIZE, MAX_BATCH_SIZE)),
+                name="campaign_batch_size_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=list(CampaignStatus)), name="campaign_status_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=ENDED_CAMPAIGN, ended_at__isnull=False)
+                | (~Q(status__in=ENDED_CAMPAIGN) & Q(ended_at=None)),
+                name="campaign_ended_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.get_source_display()} {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class Batch(Leased):
+    """Up to `batch_size` calls of a campaign, placed by one worker at a time under a lease."""
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="batches")
+    number = models.PositiveIntegerField(_("number"))
+    woken_at = models.DateTimeField(
+        _("woken at"), help_text=_("When a worker was last called to this batch.")
+    )
+
+    class Meta(Leased.Meta):
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
+        constraints = [
+            *Leased.Meta.constraints,
+            models.UniqueConstraint(fields=["campaign", "number"], name="batch_number_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} #{self.number}"
