@@ -1,0 +1,121 @@
+"""Webhook endpoints, and what they were told."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from calls.admin.links import link_to_call
+from calls.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
+from calls.models.webhook import EventType, default_events
+from campaigns.admin import Record
+
+
+class WebhookEndpointForm(forms.ModelForm):
+    class Meta:
+        widgets = {"url": forms.URLInput(attrs={"class": "vURLField"})}
+
+    events = forms.MultipleChoiceField(
+        label=_("Events"),
+        choices=EventType.choices,
+        initial=default_events,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    is_enabled = forms.BooleanField(
+        label=_("Enabled"),
+        required=False,
+        help_text=_("A disabled endpoint is sent nothing; what is already due waits for it."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["is_enabled"] = self.instance.disabled_at is None
+
+
+class WebhookSecretInline(Record, admin.TabularInline):
+    """That there are secrets, never what they are."""
+
+    model = WebhookSecret
+    fields = ["created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("value")
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(admin.ModelAdmin):
+    form = WebhookEndpointForm
+    list_display = ["url", "description", "form", "is_enabled", "created_at"]
+    list_per_page = 50
+    ordering = ["-created_at"]
+    search_fields = ["url", "description", "=id"]
+    fields = ["url", "description", "events", "form", "is_enabled", "id", "created_at"]
+    readonly_fields = ["id", "created_at"]
+    inlines = [WebhookSecretInline]
+
+    @admin.display(description=_("enabled"), boolean=True, ordering="disabled_at")
+    def is_enabled(self, endpoint: WebhookEndpoint) -> bool:
+        return endpoint.disabled_at is None
+
+    def save_model(
+        self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool
+    ) -> None:
+        if form.cleaned_data["is_enabled"]:
+            obj.disabled_at = None
+        else:
+            obj.disabled_at = obj.disabled_at or timezone.now()
+        super().save_model(request, obj, form, change)
+        if not change:
+            text = _("The signing secret, shown only this once: {}")
+            secret = format_html("<code>{}</code>", obj.add_secret())
+            self.message_user(request, format_html(str(text), secret), messages.WARNING)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(Record, admin.ModelAdmin):
+    list_display = [
+        "created_at",
+        "endpoint",
+        "call_link",
+        "status",
+        "tries",
+        "last_result",
+        "due_at",
+    ]
+    list_filter = ["status", "event_type", "endpoint"]
+    list_select_related = ["endpoint"]
+    list_per_page = 50
+    show_full_result_count = False
+    ordering = ["-created_at"]
+    search_fields = ["=id", "=call__id"]
+    search_help_text = _("Webhook id or attempt id")
+    fields = [
+        "id",
+        "endpoint",
+        "event_type",
+        "call",
+        "status",
+        "tries",
+        "last_result",
+        "due_at",
+        "created_at",
+        "delivered_at",
+    ]
+
+    @admin.display(description=_("call"))
+    def call_link(self, delivery: WebhookDelivery) -> str | None:
+        return link_to_call(delivery.call_id)
+
+    @admin.display(description=_("next attempt at"), ordering="next_attempt_at")
+    def due_at(self, delivery: WebhookDelivery) -> Any:
+        return delivery.next_attempt_at if delivery.status == DeliveryStatus.PENDING else None

@@ -1,0 +1,38 @@
+"""Settings that must agree with each other."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Warning, register
+
+from calls.providers import PROVIDERS
+
+
+@register()
+def check_call_provider(**_: Any) -> list[Error]:
+    if settings.CALL_PROVIDER not in PROVIDERS:
+        known = ", ".join(sorted(PROVIDERS))
+        return [Error(f"CALL_PROVIDER must be one of: {known}.", id="calls.E001")]
+    if settings.CALL_PROVIDER == "simulated" and not settings.ALLOW_SIMULATED:
+        return [
+            Error(
+                "CALL_PROVIDER is “simulated”, which reaches nobody.",
+                hint="Name a real provider, or set ALLOW_SIMULATED=1 if nobody is to be called.",
+                id="calls.E002",
+            )
+        ]
+    return []
+
+
+@register()
+def check_broker(**_: Any) -> list[Warning]:
+    database = settings.DATABASES["default"]["ENGINE"]
+    if settings.REDIS_URL and database.endswith("sqlite3"):
+        return [
+            Warning(
+                "REDIS_URL is set, but the database is SQLite, which one machine alone can use.",
+                hint="Set DATABASE_URL to PostgreSQL before a second machine joins.",
+                id="calls.W001",
+            )
+        ]
+    return []

@@ -1,0 +1,145 @@
+"""What the end of an attempt brings with it, in the transaction that ends it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from django.utils import timezone
+
+from calls.models import CallLog, WebhookDelivery, WebhookEndpoint
+from calls.models.webhook import EventType
+from calls.providers import get_provider
+from calls.providers.base import Ending
+from calls.queue import wake
+from calls.statuses import CallStatus
+from campaigns.models import ENDED_CAMPAIGN
+from contacts.models import Suppression, SuppressionReason
+
+# Outcomes after which the person is not called again, whatever the template says of them.
+SUPPRESSING_OUTCOMES = {
+    "DO_NOT_CALL": SuppressionReason.DO_NOT_CALL,
+    "WRONG_NUMBER": SuppressionReason.WRONG_NUMBER,
+}
+
+ENDING_FIELDS = (
+    "status",
+    "is_last_attempt",
+    "account",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "ended_reason",
+    "provider_call_id",
+    "duration_seconds",
+    "outcome",
+    "outcome_reasoning",
+    "sentiment",
+    "sentiment_reasoning",
+    "summary",
+    "transcript",
+    "recording_url",
+)
+
+
+def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
+    """End attempts, each at its time, with all that follows: suppressions, retries, webhooks.
+
+    The caller holds the locks on the rows, in a transaction, and has seen that they have not
+    ended. `call.campaign.template_version` is read: fetch it with the calls.
+    """
+    if not endings:
+        return
+    for call, ending, ended_at in endings:
+        _write_ending(call, ending, ended_at)
+    calls = [call for call, _, _ in endings]
+    _suppress(calls)
+    retries = [
+        retry for call, ending, _ in endings if not ending.is_final and (retry := _retry(call))
+    ]
+    CallLog.objects.write(calls, ENDING_FIELDS)
+    CallLog.objects.bulk_create(retries)
+    _announce(calls)
+    _wake_waiting(calls)
+
+
+def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:
+    listed = {outcome["word"] for outcome in call.campaign.template_version.outcomes}
+    answered = ending.status is CallStatus.COMPLETED
+    call.status, call.ended_at = ending.status, ended_at
+    call.ended_reason = _storable(ending.reason)[:120]
+    call.answered_at = ending.answered_at or call.answered_at
+    call.duration_seconds = ending.duration_seconds
+    call.outcome = ending.outcome if answered and ending.outcome in listed else ""
+    call.outcome_reasoning = _storable(ending.outcome_reasoning)
+    call.sentiment = ending.sentiment
+    call.sentiment_reasoning = _storable(ending.sentiment_reasoning)
+    call.summary = _storable(ending.summary)
+    call.transcript = _storable(ending.transcript)
+    call.recording_url = ending.recording_url
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "")
+
+
+def _suppress(calls: Iterable[CallLog]) -> None:
+    suppressions = [
+        Suppression(
+            contact_id=call.contact_id,
+            reason=SUPPRESSING_OUTCOMES[call.outcome],
+            note=f"Call {call.pk}",
+        )
+        for call in calls
+        if call.outcome in SUPPRESSING_OUTCOMES
+    ]
+    if suppressions:
+        Suppression.objects.bulk_create(suppressions)
+
+
+def _retry(call: CallLog) -> CallLog | None:
+    """The next attempt, if the template's rule grants one after this status."""
+    campaign = call.campaign
+    rule = campaign.template_version.retry_rule.get(call.status)
+    if not rule or call.attempt > rule["times"] or campaign.status in ENDED_CAMPAIGN:
+        return None
+    scale = get_provider(call.account.provider).time_scale if call.account else 1
+    ended_at = call.ended_at or timezone.now()
+    call.is_last_attempt = False
+    return CallLog(
+        id=uuid4(),
+        call_id=call.call_id,
+        attempt=call.attempt + 1,
+        campaign=campaign,
+        batch_id=call.batch_id,
+        position=call.position,
+        contact_id=call.contact_id,
+        phone_number=call.phone_number,
+        prompt_tags=call.prompt_tags,
+        metadata=call.metadata,
+        debt_reference=call.debt_reference,
+        consent=call.consent,
+        not_before=ended_at + timedelta(minutes=rule["after_minutes"]) * scale,
+    )
+
+
+def _announce(calls: Iterable[CallLog]) -> None:
+    """Write a webhook delivery per call and subscribed endpoint."""
+    event = EventType.PHONE_CALL_ENDED
+    endpoints = WebhookEndpoint.objects.subscribed(event)
+    deliveries = [
+        WebhookDelivery(endpoint=endpoint, event_type=event, call=call)
+        for call in calls
+        for endpoint in endpoints
+    ]
+    if deliveries:
+        WebhookDelivery.objects.bulk_create(deliveries)
+        wake("deliver_webhooks")
+
+
+def _wake_waiting(calls: Iterable[CallLog]) -> None:
+    """Wake the batches in which someone waits for the end of one of these calls."""
+    waiting = CallLog.objects.due(timezone.now()).filter(
+        contact__in={call.contact_id for call in calls}
+    )
+    if batches := sorted(set(waiting.values_list("batch_id", flat=True))):
+        wake("place_batch", batches)

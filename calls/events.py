@@ -1,0 +1,111 @@
+"""`record_event`: the one way in for what providers tell us."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from calls.endings import end_calls
+from calls.models import CallLog, ProviderAccount, ProviderEvent
+from calls.providers.base import Ending, Event, EventKind
+from calls.statuses import CallStatus, is_forward
+
+
+def record_event(account: ProviderAccount, event: Event) -> None:
+    """Record one event; see `record_events`."""
+    record_events(account, [event])
+
+
+@transaction.atomic
+def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
+    """Record what a provider told and move the calls forward, in one transaction.
+
+    A call only ever moves forward, so late, repeated and reordered events change nothing that is
+    already further on; the first ending of a call is its ending. An event of a call we do not
+    know, or of another account's call, is kept and otherwise ignored.
+    """
+    by_attempt, by_provider_id = _lock_calls(account, events)
+    found = [
+        (by_attempt.get(event.attempt_id) or by_provider_id.get(event.provider_call_id), event)
+        for event in events
+    ]
+    ProviderEvent.objects.bulk_create(
+        [
+            ProviderEvent(
+                account=account,
+                event_id=event.event_id,
+                call=call,
+                kind=event.kind,
+                occurred_at=event.occurred_at,
+            )
+            for call, event in found
+        ],
+        ignore_conflicts=True,
+    )
+    moved: dict[UUID, CallLog] = {}
+    ended: dict[UUID, tuple[CallLog, Ending, datetime]] = {}
+    for call, event in sorted(found, key=lambda pair: pair[1].occurred_at):
+        if call is None or call.is_ended or call.pk in ended:
+            continue
+        ending = event.ending or _overlap(call)
+        _adopt(call, account, event)
+        if ending:
+            ended[call.pk] = (call, ending, event.occurred_at)
+        elif _move(call, event):
+            moved[call.pk] = call
+    CallLog.objects.write(
+        [call for pk, call in moved.items() if pk not in ended],
+        ["status", "account", "started_at", "answered_at", "provider_call_id"],
+    )
+    end_calls(list(ended.values()))
+
+
+def _lock_calls(
+    account: ProviderAccount, events: Sequence[Event]
+) -> tuple[dict[UUID | None, CallLog], dict[str, CallLog]]:
+    """The calls that the events speak of, locked in one order, by our id and by the provider's."""
+    attempt_ids = {event.attempt_id for event in events if event.attempt_id}
+    provider_ids = {event.provider_call_id for event in events if not event.attempt_id}
+    named = Q(pk__in=attempt_ids)
+    if provider_ids:
+        named |= Q(account=account, provider_call_id__in=provider_ids)
+    calls = (
+        CallLog.objects.filter(named, Q(account=account) | Q(account=None))
+        .select_related("campaign__template_version", "account")
+        .select_for_update(of=("self",))
+        .order_by("pk")
+    )
+    by_attempt: dict[UUID | None, CallLog] = {call.pk: call for call in calls}
+    by_provider_id = {c.provider_call_id: c for c in by_attempt.values() if c.provider_call_id}
+    return by_attempt, by_provider_id
+
+
+def _overlap(call: CallLog) -> Ending | None:
+    """An ending for a call that runs though it was queued again, if the person has been called by
+    another call meanwhile: only one of the two can be followed.
+    """
+    if call.status != CallStatus.QUEUED:
+        return None
+    others = CallLog.objects.live().filter(contact=call.contact_id)
+    return Ending(CallStatus.FAILED, "overlapping_call", is_final=True) if others.exists() else None
+
+
+def _adopt(call: CallLog, account: ProviderAccount, event: Event) -> None:
+    """Note what the event proves: that this account's provider has the call."""
+    call.account = account
+    call.started_at = call.started_at or event.occurred_at
+    call.provider_call_id = call.provider_call_id or event.provider_call_id
+
+
+def _move(call: CallLog, event: Event) -> bool:
+    """Move a live call forward; True if the event brought news."""
+    answered = event.kind is EventKind.ANSWERED
+    new = CallStatus.IN_PROGRESS if answered else CallStatus.RINGING
+    if not is_forward(call.status, new):
+        return False
+    call.status = new
+    if answered:
+        call.answered_at = event.occurred_at
+    return True

@@ -1,0 +1,15 @@
+from calls.models.call_log import CallLog
+from calls.models.provider import ProviderAccount, ProviderEvent
+from calls.models.task import SingletonTask
+from calls.models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
+
+__all__ = [
+    "CallLog",
+    "DeliveryStatus",
+    "ProviderAccount",
+    "ProviderEvent",
+    "SingletonTask",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
+]

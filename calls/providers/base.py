@@ -1,0 +1,163 @@
+"""What every call provider does: the types that pass between a provider and the engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from calls.statuses import TERMINAL, CallStatus, Sentiment
+
+MAX_ID, MAX_ADDRESS = 200, 2000  # characters the database keeps
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call to place. `attempt_id` is ours: the idempotency id, echoed in every event."""
+
+    attempt_id: UUID
+    attempt: int  # from 1
+    number_to: str  # E.164
+    system_prompt: str
+    first_message: str
+    voice: str
+    language: str  # BCP 47
+    max_duration_seconds: int
+    outcomes: tuple[tuple[str, str], ...]  # word and description of each
+    started_at: datetime  # when the intent to dial was committed
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The provider has taken the call. `poll_at`: when to ask about it if it stays silent."""
+
+    provider_call_id: str
+    number_from: str = ""  # E.164
+    poll_at: datetime | None = None
+
+
+class EventKind(StrEnum):
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended. Texts are empty where nobody spoke, and `duration_seconds` is 0 where the
+    line was never picked up. `answered_at`: a person or a machine; the status says which.
+
+    `outcome` is a word of the template's list, or empty when the provider gives none. `is_final`:
+    another attempt would end the same way, so no rule grants one.
+    """
+
+    status: CallStatus
+    reason: str
+    answered_at: datetime | None = None
+    duration_seconds: int = 0
+    outcome: str = ""
+    outcome_reasoning: str = ""
+    sentiment: str = ""  # a word of `Sentiment`, or empty
+    sentiment_reasoning: str = ""
+    summary: str = ""
+    transcript: str = ""
+    recording_url: str = ""
+    is_final: bool = False
+
+    def __post_init__(self) -> None:
+        if self.status not in TERMINAL:
+            raise ValueError("a call does not end in a status of a live call")
+        if self.sentiment not in {"", *Sentiment}:
+            raise ValueError("the sentiment is no word of Sentiment")
+        if len(self.recording_url) > MAX_ADDRESS:
+            raise ValueError(f"the recording's address is longer than {MAX_ADDRESS}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a call, in our words.
+
+    `event_id` is the provider's and unique within its account. `attempt_id` is None where the
+    provider does not echo it; then `provider_call_id` finds the call. `ending` stands exactly in
+    events of kind `ended`.
+    """
+
+    event_id: str
+    kind: EventKind
+    occurred_at: datetime
+    provider_call_id: str
+    attempt_id: UUID | None = None
+    ending: Ending | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind is EventKind.ENDED) != (self.ending is not None):
+            raise ValueError("an event has an ending exactly when it is of kind ended")
+        if not 0 < len(self.event_id) <= MAX_ID or len(self.provider_call_id) > MAX_ID:
+            raise ValueError(f"an id is missing or longer than {MAX_ID}")
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What the provider answers about one call: its events up to now, and when to ask again (None
+    once it is over).
+    """
+
+    attempt_id: UUID
+    events: tuple[Event, ...] = field(default=())
+    poll_at: datetime | None = None
+
+
+class ProviderError(Exception):
+    """The provider did not take the call, and it is certain that it did not.
+
+    Any other exception from `place` leaves it open whether the call was taken; such a call stays
+    `dialing` until the provider has been asked. `reason` is stored as the ended reason.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class PermanentError(ProviderError):
+    """This call can never be placed, the number being invalid for instance."""
+
+    def __init__(self, reason: str, status: CallStatus = CallStatus.FAILED) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+class TemporaryError(ProviderError):
+    """The provider takes no calls just now; this one may be placed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """`placements_at_once`: how many calls one worker may have on their way to the provider."""
+
+    placements_at_once: int
+    reaches_people: bool = True
+
+
+class Provider(ABC):
+    """A call provider. Instances are shared between threads and hold no calls."""
+
+    capabilities: ClassVar[Capabilities]
+
+    @property
+    def time_scale(self) -> float:
+        """How long a second of a retry's delay lasts: 1, but for a provider that plays time."""
+        return 1.0
+
+    @abstractmethod
+    def place(self, request: CallRequest) -> Placement:
+        """Hand one call over and return at once; what becomes of it comes as events.
+
+        Raises `PermanentError` or `TemporaryError` when the call was certainly not taken.
+        """
+
+    @abstractmethod
+    def poll(self, requests: Sequence[CallRequest], now: datetime) -> list[Poll]:
+        """Ask about calls that were, or may have been, placed: one answer per request."""

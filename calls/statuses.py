@@ -1,0 +1,45 @@
+"""Where a call is: what the line did, not what the person said."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class CallStatus(models.TextChoices):
+    QUEUED = "queued", _("queued")
+    DIALING = "dialing", _("dialing")
+    RINGING = "ringing", _("ringing")
+    IN_PROGRESS = "in_progress", _("in progress")
+    COMPLETED = "completed", _("completed")
+    NO_ANSWER = "no_answer", _("no answer")
+    BUSY = "busy", _("busy")
+    VOICEMAIL = "voicemail", _("voicemail")
+    REJECTED = "rejected", _("rejected")
+    INVALID_NUMBER = "invalid_number", _("invalid number")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    SKIPPED = "skipped", _("skipped")
+
+
+LIVE = (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS)
+TERMINAL = tuple(s for s in CallStatus if s is not CallStatus.QUEUED and s not in LIVE)
+# The provider did not carry the call to the person's line.
+NOT_CARRIED = (
+    CallStatus.INVALID_NUMBER,
+    CallStatus.FAILED,
+    CallStatus.CANCELLED,
+    CallStatus.SKIPPED,
+)
+
+_ORDER = {status: step for step, status in enumerate((CallStatus.QUEUED, *LIVE))}
+
+
+def is_forward(current: str, new: str) -> bool:
+    """Does `new` lie further on than `current`? Nothing lies beyond an end."""
+    last = len(_ORDER)
+    return _ORDER.get(CallStatus(new), last) > _ORDER.get(CallStatus(current), last)
+
+
+class Sentiment(models.TextChoices):
+    POSITIVE = "POSITIVE", _("positive")
+    NEUTRAL = "NEUTRAL", _("neutral")
+    NEGATIVE = "NEGATIVE", _("negative")

@@ -1,0 +1,218 @@
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import ClassVar
+
+import pytest
+from django.utils import timezone
+
+from calls import providers
+from calls.dialling import claim_calls, place_batch
+from calls.models import CallLog, ProviderAccount, WebhookDelivery
+from calls.providers.base import (
+    CallRequest,
+    Capabilities,
+    PermanentError,
+    Placement,
+    Poll,
+    Provider,
+    TemporaryError,
+)
+from calls.statuses import CallStatus
+from calls.tests.factories import launch, make_call, make_endpoint
+from campaigns.models import Batch, Campaign, CampaignStatus
+from campaigns.tests.factories import make_batch
+from contacts.models import Suppression
+from contacts.tests.factories import make_contact
+from templates.tests.factories import make_template
+
+pytestmark = pytest.mark.django_db
+
+
+class Recorder(Provider):
+    """A provider that notes what it was asked, and what the database said at that moment."""
+
+    capabilities = Capabilities(placements_at_once=10)
+    requests: ClassVar[list[CallRequest]] = []
+    failure: ClassVar[Exception | None] = None
+
+    def place(self, request: CallRequest) -> Placement:
+        self.requests.append(request)
+        if self.failure:
+            raise self.failure
+        return Placement(f"r-{request.attempt_id}", "+12025550100", timezone.now())
+
+    def poll(self, requests: object, now: object) -> list[Poll]:
+        raise AssertionError("not asked here")
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[type[Recorder]]:
+    monkeypatch.setitem(providers.PROVIDERS, "recorder", Recorder)
+    settings.CALL_PROVIDER = "recorder"
+    Recorder.requests, Recorder.failure = [], None
+    yield Recorder
+    providers.get_provider.cache_clear()
+
+
+def only_batch() -> Batch:
+    return Batch.objects.get()
+
+
+def test_a_batch_is_placed_with_rendered_prompts(recorder) -> None:
+    make_template(is_default=True, first_message="Hello {{firstName}}", language="ar")
+    launch({"numberToCall": "+966500000001", "firstName": "Ahmed"})
+    place_batch(only_batch().pk)
+    call = CallLog.objects.get()
+    assert call.status == CallStatus.DIALING
+    assert call.system_prompt == "The customer owes 5,000 SAR."
+    assert (call.provider_call_id, call.number_from) == (f"r-{call.pk}", "+12025550100")
+    assert call.started_at
+    assert call.account == ProviderAccount.objects.get(name="recorder")
+    (request,) = recorder.requests
+    assert (request.attempt_id, request.number_to) == (call.pk, "+966500000001")
+    assert (request.first_message, request.language) == ("Hello Ahmed", "ar")
+
+
+def test_a_batch_larger_than_a_claim_is_placed_whole_and_each_call_once(recorder) -> None:
+    make_template(is_default=True)
+    launch(*({"numberToCall": f"+9665000000{i:02d}"} for i in range(35)))
+    place_batch(only_batch().pk)
+    place_batch(only_batch().pk)
+    assert len({r.attempt_id for r in recorder.requests}) == len(recorder.requests) == 35
+
+
+def test_a_batch_in_another_workers_hands_is_left_alone(recorder) -> None:
+    make_template(is_default=True)
+    launch({"numberToCall": "+966500000001"})
+    batch = only_batch()
+    assert batch.take_lease(60)
+    place_batch(batch.pk)
+    assert recorder.requests == []
+
+
+def test_a_worker_whose_lease_was_taken_over_claims_nothing() -> None:
+    batch = make_batch()
+    make_call(batch=batch)
+    assert batch.take_lease(-1)
+    other = Batch.objects.get(pk=batch.pk)
+    assert other.take_lease(60)
+    account = ProviderAccount.objects.default()
+    assert claim_calls(batch, account, 10).calls == []
+    assert len(claim_calls(other, account, 10).calls) == 1
+
+
+@pytest.mark.parametrize("status", [s for s in CampaignStatus if s != CampaignStatus.RUNNING])
+def test_a_campaign_that_does_not_run_is_not_dialled(recorder, status: str) -> None:
+    batch = make_batch()
+    make_call(batch=batch)
+    ended_at = timezone.now() if status in {"completed", "cancelled"} else None
+    Campaign.objects.update(status=status, ended_at=ended_at)
+    place_batch(batch.pk)
+    assert recorder.requests == []
+    assert CallLog.objects.get().status == CallStatus.QUEUED
+
+
+def test_a_suppressed_contact_is_never_dialled_and_the_skip_is_told(recorder) -> None:
+    make_endpoint()
+    call = make_call()
+    Suppression.objects.create(contact=call.contact, reason="do_not_call")
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert recorder.requests == []
+    assert (call.status, call.ended_reason) == (CallStatus.SKIPPED, "suppressed")
+    assert WebhookDelivery.objects.get().call == call
+
+
+def test_a_lifted_suppression_stops_nobody(recorder) -> None:
+    call = make_call()
+    Suppression.objects.create(contact=call.contact, reason="staff", lifted_at=timezone.now())
+    place_batch(call.batch_id)
+    assert len(recorder.requests) == 1
+
+
+def test_a_person_in_a_live_call_is_not_called_again_until_it_has_ended(recorder) -> None:
+    contact = make_contact()
+    live = make_call(contact=contact, status=CallStatus.IN_PROGRESS)
+    waiting = make_call(contact=contact)
+    place_batch(waiting.batch_id)
+    assert recorder.requests == []
+    CallLog.objects.filter(pk=live.pk).update(status=CallStatus.COMPLETED, ended_at=timezone.now())
+    place_batch(waiting.batch_id)
+    assert [request.attempt_id for request in recorder.requests] == [waiting.pk]
+
+
+def test_of_two_calls_to_one_person_in_a_batch_the_first_is_placed(recorder) -> None:
+    batch, contact = make_batch(), make_contact()
+    first = make_call(batch=batch, contact=contact)
+    second = make_call(batch=batch, contact=contact)
+    place_batch(batch.pk)
+    assert [request.attempt_id for request in recorder.requests] == [first.pk]
+    second.refresh_from_db()
+    assert second.status == CallStatus.QUEUED
+
+
+def test_a_call_is_not_dialled_before_its_time(recorder) -> None:
+    call = make_call(not_before=timezone.now() + timedelta(minutes=5))
+    place_batch(call.batch_id)
+    assert recorder.requests == []
+
+
+def test_a_prompt_that_cannot_be_filled_is_never_sent(recorder) -> None:
+    call = make_call(prompt_tags={})
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert recorder.requests == []
+    assert (call.status, call.ended_reason) == (CallStatus.FAILED, "missing_tag")
+
+
+def test_a_call_the_provider_can_never_place_ends(recorder) -> None:
+    recorder.failure = PermanentError("not_allocated", CallStatus.INVALID_NUMBER)
+    call = make_call()
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert (call.status, call.ended_reason) == (CallStatus.INVALID_NUMBER, "not_allocated")
+
+
+def test_a_call_the_provider_cannot_take_just_now_is_queued_for_later(recorder) -> None:
+    recorder.failure = TemporaryError("busy")
+    call = make_call()
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert (call.status, call.started_at, call.system_prompt) == (CallStatus.QUEUED, None, "")
+    assert call.not_before > timezone.now() + timedelta(seconds=30)
+
+
+def test_a_call_of_which_nobody_knows_whether_it_was_placed_is_not_placed_again(recorder) -> None:
+    recorder.failure = TimeoutError()
+    call = make_call()
+    place_batch(call.batch_id)
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert len(recorder.requests) == 1
+    assert call.status == CallStatus.DIALING
+    assert call.poll_at
+    assert call.poll_at > timezone.now()
+
+
+def test_a_call_that_waited_too_long_for_a_thread_is_not_placed_behind_a_polls_back(
+    recorder, monkeypatch
+) -> None:
+    monkeypatch.setattr("calls.dialling.ASK_WITHIN_SECONDS", -1)
+    call = make_call()
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert recorder.requests == []
+    assert call.status == CallStatus.QUEUED
+
+
+def test_a_claim_takes_a_bounded_number_of_statements(django_assert_max_num_queries) -> None:
+    """Reading and deciding; each claimed call is then written by a statement of its own."""
+    batch = make_batch()
+    contacts = [make_contact() for _ in range(20)]
+    Suppression.objects.bulk_create(Suppression(contact=c, reason="staff") for c in contacts)
+    for contact in contacts:
+        make_call(batch=batch, contact=contact)
+    batch.take_lease(60)
+    account = ProviderAccount.objects.default()
+    with django_assert_max_num_queries(14 + 20):
+        assert claim_calls(batch, account, 50).found == 20
