@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class OpsConfig(AppConfig):
+    name = "collections_platform.ops"
+    verbose_name = "Operations"

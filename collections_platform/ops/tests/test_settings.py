@@ -1,0 +1,57 @@
+"""A wrong value of the environment stops the start with one sentence."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+START = [sys.executable, "-c", "import collections_platform.settings"]
+
+
+def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        START, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", ""),
+        ("JWT_KEYS", ""),
+        ("JWT_KEYS", "short"),
+        ("ENCRYPTION_KEYS", ""),
+        ("ENCRYPTION_KEYS", "no-fernet-key"),
+        ("DEBUG", "maybe"),
+        ("ALLOW_SIMULATED", "perhaps"),
+        ("CALL_BATCH_SIZE", "9"),
+        ("CALL_BATCH_SIZE", "1001"),
+        ("CALL_BATCH_SIZE", "many"),
+        ("CALL_BATCH_SIZE", ""),
+        ("SIMULATED_TIME_SCALE", "2"),
+        ("SIMULATED_TIME_SCALE", "nan"),
+        ("SIMULATED_TIME_SCALE", "fast"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "mysql://u:secret@h/d"),
+        ("REDIS_URL", "http://localhost"),
+        ("TIME_ZONE", "Mars/Olympus"),
+        ("LOG_LEVEL", "LOUD"),
+        ("QUEUE_WORKERS", "0"),
+        ("WORKER_STOP_SECONDS", "-1"),
+        ("BULK_MAX_CONTACTS", "-7"),
+        ("BULK_MAX_BODY_BYTES", "77"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_one_sentence(name: str, value: str) -> None:
+    done = start(**{name: value})
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert name in sentence
+    assert sentence.endswith(".")
+    assert not value or value not in sentence.replace(name, "")
+
+
+def test_good_values_start() -> None:
+    assert start(CALL_BATCH_SIZE="10", DATABASE_URL="sqlite:////tmp/x.db").returncode == 0
+    assert start(DEBUG="1", SECRET_KEY="", JWT_KEYS="", ENCRYPTION_KEYS="").returncode == 0
