@@ -44,3 +44,11 @@ def pytest_configure() -> None:
     settings.STORAGES["staticfiles"]["BACKEND"] = (
         "django.contrib.staticfiles.storage.StaticFilesStorage"
     )
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing in a Redis that others use too."""
+    from django_q.brokers import get_broker  # noqa: PLC0415  the variables above come first
+
+    if os.environ["REDIS_URL"]:
+        get_broker().delete_queue()
