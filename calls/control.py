@@ -1,11 +1,9 @@
 """Acting on what runs: pausing, resuming and cancelling campaigns, cancelling a call."""
 
 import logging
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from calls.dialling import call_request
@@ -22,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 CANCELLED_AT_ONCE = 500
 LEASE_SECONDS = 60
-UNANSWERED = (CallStatus.DIALING, CallStatus.RINGING)
 
 
 class NotAllowed(Exception):
@@ -75,21 +72,17 @@ def _change(campaign: Campaign, new: str, allowed_from: set[CampaignStatus]) -> 
 def cancel_calls() -> None:
     """End the calls of campaigns that are being cancelled; one worker at a time does."""
     task = SingletonTask.named("cancel_calls")
-    if not task.take_lease(LEASE_SECONDS):
-        return
-    try:
+    with task.hold_lease(LEASE_SECONDS) as is_ours:
         a_while = Slice()
-        while not a_while.is_over and _cancel_some():
-            task.renew_lease(LEASE_SECONDS)
-    finally:
-        task.release_lease()
+        while is_ours and not a_while.is_over and _cancel_some():
+            is_ours = task.renew_lease(LEASE_SECONDS)
 
 
 def _cancel_some() -> bool:
     with transaction.atomic():
         calls = list(
-            _cancellable()
-            .filter(campaign__status=CampaignStatus.CANCELLING)
+            CallLog.objects.to_cancel()
+            .select_related("campaign__template_version", "account")
             .order_by("pk")
             .select_for_update(of=("self",), skip_locked=True)[:CANCELLED_AT_ONCE]
         )
@@ -104,7 +97,13 @@ def cancel_call(call_id: UUID) -> CallLog:
     Raises `CallLog.DoesNotExist`, and `NotAllowed` once the person has answered or it has ended.
     """
     with transaction.atomic():
-        call = _cancellable(call_id=call_id).select_for_update(of=("self",)).first()
+        call = (
+            CallLog.objects.unanswered()
+            .filter(call_id=call_id)
+            .select_related("campaign__template_version", "account")
+            .select_for_update(of=("self",))
+            .first()
+        )
         if call is None:
             call = CallLog.objects.select_related("account").get(
                 call_id=call_id, is_last_attempt=True
@@ -117,15 +116,9 @@ def cancel_call(call_id: UUID) -> CallLog:
     return call
 
 
-def _cancellable(**which: Any) -> QuerySet[CallLog]:
-    return CallLog.objects.filter(
-        status__in=[CallStatus.QUEUED, *UNANSWERED], **which
-    ).select_related("campaign__template_version", "account")
-
-
 def _end_cancelled(calls: list[CallLog]) -> list[CallLog]:
     """End the calls; return those that the provider has to be told of."""
-    ringing = [call for call in calls if call.status in UNANSWERED]
+    ringing = [call for call in calls if call.status != CallStatus.QUEUED]
     now = timezone.now()
     end_calls([(c, Ending(CallStatus.CANCELLED, "cancelled", is_final=True), now) for c in calls])
     return ringing

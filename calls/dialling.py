@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
@@ -37,12 +37,8 @@ MAX_THREADS = 8
 def place_batch(batch_id: int) -> None:
     """Place calls of a batch for one slice of time, unless another worker is at it."""
     batch = Batch.objects.select_related("campaign__template_version").get(pk=batch_id)
-    if not batch.take_lease(LEASE_SECONDS):
-        return
-    try:
-        is_unfinished = _place_for(Slice(), batch)
-    finally:
-        batch.release_lease()
+    with batch.hold_lease(LEASE_SECONDS) as is_ours:
+        is_unfinished = is_ours and _place_for(Slice(), batch)
     if is_unfinished:
         wake("place_batch", [batch_id])
 
@@ -181,18 +177,31 @@ def _place_all(calls: Sequence[CallLog], account: ProviderAccount, threads: Exec
                 postponed.append(call.pk)
             case _:
                 logger.warning("Call %s may be placed: %s", call.pk, type(result).__name__)
-    CallLog.objects.write(placed, ["provider_call_id", "number_from", "poll_at"])
+    _write_placed(placed)
     _end_refused(refused)
     _postpone(postponed, now)
     if any(call.poll_at and call.poll_at <= now for call in placed):
         wake("poll_calls")
 
 
+def _write_placed(placed: Sequence[CallLog]) -> None:
+    """Note the placements; one that the database refuses costs none of the others theirs."""
+    fields = ["provider_call_id", "number_from", "poll_at"]
+    try:
+        CallLog.objects.write(placed, fields)
+    except (DataError, IntegrityError):
+        for call in placed:
+            try:
+                CallLog.objects.write([call], fields)
+            except (DataError, IntegrityError) as error:
+                logger.error("Call %s keeps no placement: %s", call.pk, type(error).__name__)
+
+
 @transaction.atomic
 def _end_refused(refused: Sequence[tuple[CallLog, Ending]]) -> None:
     now = timezone.now()
     untouched = CallLog.objects.filter(status=CallStatus.DIALING, provider_call_id="")
-    locked = untouched.select_for_update().in_bulk([call.pk for call, _ in refused])
+    locked = untouched.order_by("pk").select_for_update().in_bulk([call.pk for call, _ in refused])
     end_calls([(locked[call.pk], ending, now) for call, ending in refused if call.pk in locked])
 
 

@@ -1,9 +1,11 @@
 """What the end of an attempt brings with it, in the transaction that ends it."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from django.db.models import Count
 from django.utils import timezone
 
 from calls.models import CallLog, WebhookDelivery, WebhookEndpoint
@@ -21,6 +23,9 @@ SUPPRESSING_OUTCOMES = {
     "WRONG_NUMBER": SuppressionReason.WRONG_NUMBER,
 }
 
+# Campaigns in which nobody is called any more.
+STOPPED = (CampaignStatus.CANCELLING, *ENDED_CAMPAIGN)
+
 ENDING_FIELDS = (
     "status",
     "is_last_attempt",
@@ -30,6 +35,7 @@ ENDING_FIELDS = (
     "ended_at",
     "ended_reason",
     "provider_call_id",
+    "number_from",
     "duration_seconds",
     "outcome",
     "outcome_reasoning",
@@ -53,9 +59,7 @@ def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
         _write_ending(call, ending, ended_at)
     calls = [call for call, _, _ in endings]
     _suppress(calls)
-    retries = [
-        retry for call, ending, _ in endings if not ending.is_final and (retry := _retry(call))
-    ]
+    retries = _retries([call for call, ending, _ in endings if not ending.is_final])
     CallLog.objects.write(calls, ENDING_FIELDS)
     CallLog.objects.bulk_create(retries)
     _announce(calls)
@@ -79,7 +83,8 @@ def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:
 
 
 def _storable(text: str) -> str:
-    return text.replace("\0", "")
+    """The text without what no database keeps: NUL and halves of surrogate pairs."""
+    return text.replace("\0", "").encode(errors="ignore").decode()
 
 
 def _suppress(calls: Iterable[CallLog]) -> None:
@@ -96,13 +101,42 @@ def _suppress(calls: Iterable[CallLog]) -> None:
         Suppression.objects.bulk_create(suppressions)
 
 
-def _retry(call: CallLog) -> CallLog | None:
-    """The next attempt, if the template's rule grants one after this status."""
-    campaign = call.campaign
-    rule = campaign.template_version.retry_rule.get(call.status)
-    is_over = campaign.status in (CampaignStatus.CANCELLING, *ENDED_CAMPAIGN)
-    if not rule or call.attempt > rule["times"] or is_over:
-        return None
+def _retries(calls: Iterable[CallLog]) -> list[CallLog]:
+    """The next attempts that the templates' rules grant: as many to a contact in a campaign as the
+    rule for how the attempt ended says, however many calls they share.
+    """
+    granted = [call for call in calls if call.campaign.status not in STOPPED and _rule(call)]
+    used = _count_retries(granted)
+    retries = []
+    for call in granted:
+        person = (call.campaign_id, call.contact_id)
+        if used[person] < _rule(call)["times"]:
+            used[person] += 1
+            retries.append(_retry(call))
+    return retries
+
+
+def _rule(call: CallLog) -> dict[str, int]:
+    rule: dict[str, int] = call.campaign.template_version.retry_rule.get(call.status, {})
+    return rule
+
+
+def _count_retries(calls: Iterable[CallLog]) -> Counter[tuple[UUID, UUID]]:
+    """Attempts behind the first, by campaign and contact of these calls."""
+    campaigns = {call.campaign_id for call in calls}
+    contacts = {call.contact_id for call in calls}
+    if not contacts:
+        return Counter()
+    retries = CallLog.objects.filter(
+        campaign__in=campaigns, contact__in=contacts, attempt__gt=1
+    ).order_by()
+    counts = retries.values_list("campaign", "contact").annotate(number=Count("pk"))
+    return Counter({(campaign, contact): number for campaign, contact, number in counts})
+
+
+def _retry(call: CallLog) -> CallLog:
+    """The next attempt."""
+    rule = _rule(call)
     scale = get_provider(call.account.provider).time_scale if call.account else 1
     ended_at = call.ended_at or timezone.now()
     call.is_last_attempt = False
@@ -110,7 +144,7 @@ def _retry(call: CallLog) -> CallLog | None:
         id=uuid4(),
         call_id=call.call_id,
         attempt=call.attempt + 1,
-        campaign=campaign,
+        campaign=call.campaign,
         batch_id=call.batch_id,
         position=call.position,
         contact_id=call.contact_id,

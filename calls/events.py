@@ -1,6 +1,6 @@
 """`record_event`: the one way in for what providers tell us."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from uuid import UUID
 
@@ -49,7 +49,8 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
     for call, event in sorted(found, key=lambda pair: pair[1].occurred_at):
         if call is None or call.is_ended or call.pk in ended:
             continue
-        ending = event.ending or _overlap(call)
+        others = {other.contact_id for other in moved.values() if other.pk != call.pk}
+        ending = event.ending or _overlap(call, others)
         _adopt(call, account, event)
         if ending:
             ended[call.pk] = (call, ending, event.occurred_at)
@@ -57,7 +58,7 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
             moved[call.pk] = call
     CallLog.objects.write(
         [call for pk, call in moved.items() if pk not in ended],
-        ["status", "account", "started_at", "answered_at", "provider_call_id"],
+        ["status", "account", "started_at", "answered_at", "provider_call_id", "number_from"],
     )
     end_calls(list(ended.values()))
 
@@ -82,14 +83,16 @@ def _lock_calls(
     return by_attempt, by_provider_id
 
 
-def _overlap(call: CallLog) -> Ending | None:
+def _overlap(call: CallLog, moved: Set[UUID]) -> Ending | None:
     """An ending for a call that runs though it was queued again, if the person has been called by
-    another call meanwhile: only one of the two can be followed.
+    another call meanwhile, or in the same breath: only one of the two can be followed.
     """
     if call.status != CallStatus.QUEUED:
         return None
-    others = CallLog.objects.live().filter(contact=call.contact_id)
-    return Ending(CallStatus.FAILED, "overlapping_call", is_final=True) if others.exists() else None
+    live = CallLog.objects.live().filter(contact=call.contact_id)
+    if call.contact_id in moved or live.exists():
+        return Ending(CallStatus.FAILED, "overlapping_call", is_final=True)
+    return None
 
 
 def _adopt(call: CallLog, account: ProviderAccount, event: Event) -> None:
@@ -97,6 +100,7 @@ def _adopt(call: CallLog, account: ProviderAccount, event: Event) -> None:
     call.account = account
     call.started_at = call.started_at or event.occurred_at
     call.provider_call_id = call.provider_call_id or event.provider_call_id
+    call.number_from = call.number_from or event.number_from
 
 
 def _move(call: CallLog, event: Event) -> bool:

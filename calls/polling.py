@@ -5,18 +5,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from calls.dialling import call_request
 from calls.events import record_events
 from calls.models import CallLog, ProviderAccount, SingletonTask
 from calls.providers import get_provider
+from calls.providers.base import Poll
 from calls.slices import Slice
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 30
 ASK_AGAIN_AFTER = timedelta(seconds=30)
 POLLS_AT_ONCE = 500
 
@@ -24,15 +25,11 @@ POLLS_AT_ONCE = 500
 def poll_calls() -> None:
     """Poll every call that is due, for one slice of time; one worker at a time does."""
     task = SingletonTask.named("poll_calls")
-    if not task.take_lease(LEASE_SECONDS):
-        return
-    try:
+    with task.hold_lease(LEASE_SECONDS) as is_ours:
         time = Slice()
-        while not time.is_over and (calls := _claim_polls()):
+        while is_ours and not time.is_over and (calls := _claim_polls()):
             _poll(calls)
-            task.renew_lease(LEASE_SECONDS)
-    finally:
-        task.release_lease()
+            is_ours = task.renew_lease(LEASE_SECONDS)
 
 
 @transaction.atomic
@@ -58,9 +55,22 @@ def _poll(calls: Sequence[CallLog]) -> None:
         except Exception as error:  # one account's outage leaves the others' calls going on
             logger.warning("Account %s does not answer: %s", account.pk, type(error).__name__)
             continue
-        record_events(account, [event for poll in polls for event in poll.events])
+        _record(account, polls)
         next_polls = {poll.attempt_id: poll.poll_at for poll in polls if poll.poll_at}
         going_on = [call for call in asked if call.pk in next_polls]
         for call in going_on:
             call.poll_at = next_polls[call.pk]
         CallLog.objects.write(going_on, ["poll_at"])
+
+
+def _record(account: ProviderAccount, polls: Sequence[Poll]) -> None:
+    """Record all answers at once, or, if one of them cannot be, each by itself."""
+    try:
+        record_events(account, [event for poll in polls for event in poll.events])
+    except (DataError, IntegrityError, UnicodeError):
+        for poll in polls:
+            try:
+                record_events(account, poll.events)
+            except (DataError, IntegrityError, UnicodeError) as error:
+                kind = type(error).__name__
+                logger.error("What is told of call %s is refused: %s", poll.attempt_id, kind)

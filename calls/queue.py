@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 from django_q.brokers import get_broker
 from django_q.tasks import async_task
@@ -20,6 +21,17 @@ def wake(task: str, ids: Sequence[int] | None = None) -> None:
     """
     arguments = [()] if ids is None else [(pk,) for pk in ids]
     transaction.on_commit(partial(_enqueue, f"calls.tasks.{task}", arguments))
+
+
+def is_backed_up() -> bool:
+    """Do more tasks wait than the workers of one machine take at a time? True, too, where the
+    broker does not say.
+    """
+    try:
+        waiting: int = get_broker().queue_size()
+    except (DatabaseError, RedisError):
+        return True
+    return waiting > 2 * settings.QUEUE_WORKERS
 
 
 def _enqueue(task: str, arguments: Sequence[tuple[int, ...]]) -> None:

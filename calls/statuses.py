@@ -21,6 +21,7 @@ class CallStatus(models.TextChoices):
 
 
 LIVE = (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS)
+UNANSWERED = (CallStatus.QUEUED, CallStatus.DIALING, CallStatus.RINGING)
 TERMINAL = tuple(s for s in CallStatus if s is not CallStatus.QUEUED and s not in LIVE)
 # The provider did not carry the call to the person's line.
 NOT_CARRIED = (

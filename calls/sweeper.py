@@ -1,13 +1,15 @@
 """What lost wake-ups and dead workers leave behind is found in the rows and taken up again."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from calls.idempotency import prune_keys
 from calls.models import CallLog, SingletonTask, WebhookDelivery
-from calls.queue import wake
+from calls.queue import is_backed_up, wake
 from calls.statuses import TERMINAL
 from campaigns.models import Batch, Campaign, CampaignStatus
 
@@ -21,21 +23,30 @@ def sweep() -> None:
 
     Does no work itself, so it may run anywhere, any number of times.
     """
-    now = timezone.now()
-    if WebhookDelivery.objects.due(now).exists() and _is_idle("deliver_webhooks"):
-        wake("deliver_webhooks")
-    if CallLog.objects.to_poll(now).exists() and _is_idle("poll_calls"):
-        wake("poll_calls")
-    cancelling = Campaign.objects.filter(status=CampaignStatus.CANCELLING)
-    if cancelling.exists() and _is_idle("cancel_calls"):
-        wake("cancel_calls")
-    _wake_batches()
+    for task in overdue_tasks():
+        wake(task)
+    if not is_backed_up():  # the batches that wait in the queue come first
+        _wake_batches()
     _end_campaigns()
     prune_keys()
 
 
-def _is_idle(task: str) -> bool:
-    return SingletonTask.objects.unleased().filter(pk=SingletonTask.named(task).pk).exists()
+def overdue_tasks() -> Iterator[str]:
+    """The tasks for which something is due while no worker is at them, most urgent first."""
+    now = timezone.now()
+    due: dict[str, QuerySet] = {
+        "cancel_calls": CallLog.objects.to_cancel(),
+        "poll_calls": CallLog.objects.to_poll(now),
+        "deliver_webhooks": WebhookDelivery.objects.due(now),
+    }
+    busy = SingletonTask.objects.filter(lease_until__gte=Now()).values_list("name", flat=True)
+    idle = due.keys() - set(busy)
+    return (name for name, rows in due.items() if name in idle and rows.exists())
+
+
+def overdue_task() -> str | None:
+    """The most urgent of the overdue tasks."""
+    return next(overdue_tasks(), None)
 
 
 def _wake_batches() -> None:

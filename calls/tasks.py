@@ -1,11 +1,29 @@
 """The tasks that django-q2 runs. Any number of copies may run at any time: the rows decide."""
 
+import logging
+
 from calls import control, dialling, polling
+from calls.queue import wake
+from calls.sweeper import overdue_task
 from calls.webhooks import delivery
+
+logger = logging.getLogger(__name__)
 
 
 def place_batch(batch_id: int) -> None:
-    """Place calls of a batch for a while."""
+    """Place calls of a batch for a while.
+
+    A large campaign fills the queue with batches. What would have to wait behind them all, the
+    polls and the webhooks of calls that are under way, is done first.
+    """
+    if task := overdue_task():
+        try:
+            FIRST[task]()
+        except Exception:
+            logger.exception("%s failed before batch %s was placed", task, batch_id)
+        else:
+            wake("place_batch", [batch_id])
+            return
     dialling.place_batch(batch_id)
 
 
@@ -22,3 +40,10 @@ def cancel_calls() -> None:
 def deliver_webhooks() -> None:
     """Send the webhooks that are due."""
     delivery.deliver_webhooks()
+
+
+FIRST = {
+    "cancel_calls": cancel_calls,
+    "poll_calls": poll_calls,
+    "deliver_webhooks": deliver_webhooks,
+}

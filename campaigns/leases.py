@@ -1,10 +1,12 @@
 """Work that one worker does at a time, though any worker may die in the middle of it."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Self
 
-from django.db import models
+from django.db import DatabaseError, connection, models
 from django.db.models import ExpressionWrapper, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -45,6 +47,21 @@ class Leased(models.Model):
             return False
         self.lease_token = token
         return True
+
+    @contextmanager
+    def hold_lease(self, seconds: int) -> Iterator[bool]:
+        """Hold the lease inside the block, which is told whether it could be had at all. A lease
+        that cannot be given back, the database being gone, runs out by itself.
+        """
+        is_held = self.take_lease(seconds)
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                with suppress(DatabaseError):
+                    if not connection.in_atomic_block:
+                        connection.close_if_unusable_or_obsolete()
+                    self.release_lease()
 
     def renew_lease(self, seconds: int) -> bool:
         """Hold the lease for `seconds` from now; False if it was lost."""

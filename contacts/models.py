@@ -65,7 +65,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             contacts = {contact.phone_number: contact for contact in found.order_by("phone_number")}
             if update_existing:
                 changed = [c for row in chunk if (c := contacts[row.phone_number]).take(row)]
-                Contact.objects.bulk_update(changed, [*FACTS, "updated_at"])
+                Contact.objects.bulk_create(  # one statement, where bulk_update builds CASEs
+                    changed,
+                    update_conflicts=True,
+                    unique_fields=["phone_number"],
+                    update_fields=[*FACTS, "updated_at"],
+                )
             stored |= contacts
         return stored
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from calls.models.provider import ProviderAccount
-from calls.statuses import LIVE, TERMINAL, CallStatus, Sentiment
-from campaigns.models import Batch, Campaign
+from calls.statuses import LIVE, TERMINAL, UNANSWERED, CallStatus, Sentiment
+from campaigns.models import Batch, Campaign, CampaignStatus
 from contacts.models import Contact
 from templates.rendering import parse
 
@@ -28,6 +28,14 @@ class CallLogQuerySet(models.QuerySet["CallLog"]):
     def live(self) -> "CallLogQuerySet":
         return self.filter(status__in=LIVE)
 
+    def to_cancel(self) -> "CallLogQuerySet":
+        """Calls that nobody has answered, of campaigns that are being cancelled."""
+        return self.unanswered().filter(campaign__status=CampaignStatus.CANCELLING)
+
+    def unanswered(self) -> "CallLogQuerySet":
+        """Calls that wait, are being placed, or ring."""
+        return self.filter(status__in=UNANSWERED)
+
     def to_poll(self, now: datetime) -> "CallLogQuerySet":
         """Live calls about which the provider is to be asked by now."""
         return self.live().filter(poll_at__lte=now)
@@ -39,9 +47,10 @@ class CallLogQuerySet(models.QuerySet["CallLog"]):
     @transaction.atomic
     def write(self, calls: Iterable["CallLog"], fields: Iterable[str]) -> None:
         """Write these fields of each call. A statement per row: `bulk_update` builds one CASE per
-        field, which takes ten times as long for a call's ending.
+        field, which takes ten times as long for a call's ending. In the order in which rows are
+        locked elsewhere.
         """
-        for call in calls:
+        for call in sorted(calls, key=lambda call: call.pk):
             call.save(update_fields=fields)
 
     def counts(self) -> dict[str, dict[str, int]]:

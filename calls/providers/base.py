@@ -10,7 +10,7 @@ from uuid import UUID
 
 from calls.statuses import TERMINAL, CallStatus, Sentiment
 
-MAX_ID, MAX_ADDRESS = 200, 2000  # characters the database keeps
+MAX_ID, MAX_NUMBER, MAX_ADDRESS = 200, 21, 2000  # characters the database keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class Placement:
     provider_call_id: str
     number_from: str = ""  # E.164
     poll_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.provider_call_id) <= MAX_ID or len(self.number_from) > MAX_NUMBER:
+            raise ValueError(f"the provider's id is missing or longer than {MAX_ID}")
 
 
 class EventKind(StrEnum):
@@ -69,6 +73,8 @@ class Ending:
     def __post_init__(self) -> None:
         if self.status not in TERMINAL:
             raise ValueError("a call does not end in a status of a live call")
+        if self.duration_seconds < 0:
+            raise ValueError("a conversation does not last less than no time")
         if self.sentiment not in {"", *Sentiment}:
             raise ValueError("the sentiment is no word of Sentiment")
         if len(self.recording_url) > MAX_ADDRESS:
@@ -80,7 +86,8 @@ class Event:
     """One thing that happened to a call, in our words.
 
     `event_id` is the provider's and unique within its account. `attempt_id` is None where the
-    provider does not echo it; then `provider_call_id` finds the call. `ending` stands exactly in
+    provider does not echo it; then `provider_call_id` finds the call. `number_from` (E.164) is
+    worth telling if the answer to the placement may have been lost. `ending` stands exactly in
     events of kind `ended`.
     """
 
@@ -89,6 +96,7 @@ class Event:
     occurred_at: datetime
     provider_call_id: str
     attempt_id: UUID | None = None
+    number_from: str = ""
     ending: Ending | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +104,8 @@ class Event:
             raise ValueError("an event has an ending exactly when it is of kind ended")
         if not 0 < len(self.event_id) <= MAX_ID or len(self.provider_call_id) > MAX_ID:
             raise ValueError(f"an id is missing or longer than {MAX_ID}")
+        if len(self.number_from) > MAX_NUMBER:
+            raise ValueError(f"the number is longer than {MAX_NUMBER}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import ClassVar
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -34,13 +35,15 @@ class Recorder(Provider):
     capabilities = Capabilities(placements_at_once=10)
     requests: ClassVar[list[CallRequest]] = []
     cancelled: ClassVar[list[CallRequest]] = []
+    ids: ClassVar[dict[UUID, str]] = {}
     failure: ClassVar[Exception | None] = None
 
     def place(self, request: CallRequest) -> Placement:
         self.requests.append(request)
         if self.failure:
             raise self.failure
-        return Placement(f"r-{request.attempt_id}", "+12025550100", timezone.now())
+        provider_call_id = self.ids.get(request.attempt_id, f"r-{request.attempt_id}")
+        return Placement(provider_call_id, "+12025550100", timezone.now())
 
     def cancel(self, request: CallRequest) -> None:
         self.cancelled.append(request)
@@ -53,7 +56,7 @@ class Recorder(Provider):
 def recorder(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[type[Recorder]]:
     monkeypatch.setitem(providers.PROVIDERS, "recorder", Recorder)
     settings.CALL_PROVIDER = "recorder"
-    Recorder.requests, Recorder.cancelled, Recorder.failure = [], [], None
+    Recorder.requests, Recorder.cancelled, Recorder.failure, Recorder.ids = [], [], None, {}
     yield Recorder
     providers.get_provider.cache_clear()
 
@@ -196,6 +199,15 @@ def test_a_call_of_which_nobody_knows_whether_it_was_placed_is_not_placed_again(
     assert call.status == CallStatus.DIALING
     assert call.poll_at
     assert call.poll_at > timezone.now()
+
+
+def test_a_placement_that_the_database_refuses_costs_no_other_call_its_own(recorder) -> None:
+    batch = make_batch()
+    calls = [make_call(batch=batch) for _ in range(3)]
+    recorder.ids = {calls[1].pk: f"r-{calls[0].pk}"}
+    place_batch(batch.pk)
+    found = CallLog.objects.values_list("provider_call_id", flat=True)
+    assert set(found) == {f"r-{calls[0].pk}", "", f"r-{calls[2].pk}"}
 
 
 def test_a_call_that_waited_too_long_for_a_thread_is_not_placed_behind_a_polls_back(

@@ -107,6 +107,20 @@ def test_a_call_is_found_by_the_providers_id_when_ours_is_not_echoed(account) ->
     assert call.status == "ringing"
 
 
+def test_what_was_dialled_from_is_learnt_when_the_placement_was_lost(account, call) -> None:
+    record_event(account, ringing(call, number_from="+12025550100"))
+    call.refresh_from_db()
+    assert call.number_from == "+12025550100"
+
+
+def test_of_two_queued_calls_to_a_person_that_ring_at_once_one_is_followed(account) -> None:
+    first = make_call()
+    second = make_call(contact=first.contact)
+    record_events(account, [ringing(first), ringing(second)])
+    statuses = sorted(CallLog.objects.values_list("status", flat=True))
+    assert statuses == ["failed", "ringing"]
+
+
 def test_an_event_of_an_unknown_call_is_kept_and_breaks_nothing(account, call) -> None:
     unknown = ringing(call, attempt_id=None, provider_call_id="nobody's")
     record_event(account, unknown)
@@ -164,7 +178,7 @@ def test_who_asks_not_to_be_called_is_suppressed_in_the_same_transaction(
 
 
 def test_nul_characters_of_a_provider_do_no_harm(account, call) -> None:
-    record_event(account, ended(call, transcript="a\0b", summary="\0"))
+    record_event(account, ended(call, transcript="a\0b\ud800", summary="\0"))
     call.refresh_from_db()
     assert call.transcript == "ab"
 
@@ -214,6 +228,16 @@ def test_the_rule_grants_no_more_attempts_than_it_says(account) -> None:
     record_event(account, ended(retry, CallStatus.NO_ANSWER))
     assert CallLog.objects.count() == 2
     assert CallLog.objects.filter(is_last_attempt=True).get() == retry
+
+
+def test_a_person_in_two_calls_of_a_campaign_has_one_budget(account) -> None:
+    first = retried_call(times=1)
+    record_event(account, ended(first, CallStatus.NO_ANSWER))
+    second = make_call(batch=first.batch, contact=first.contact, status=CallStatus.DIALING)
+    record_event(account, ended(second, CallStatus.NO_ANSWER))
+    second.refresh_from_db()
+    assert second.is_last_attempt
+    assert CallLog.objects.filter(attempt=2).count() == 1
 
 
 def test_another_status_than_the_rules_is_not_retried(account) -> None:

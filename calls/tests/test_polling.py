@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -7,6 +9,7 @@ from django.utils import timezone
 from calls.dialling import place_batch
 from calls.models import CallLog, ProviderEvent, SingletonTask, WebhookDelivery
 from calls.polling import poll_calls
+from calls.providers.base import Event, Poll
 from calls.providers.simulated import SimulatedProvider
 from calls.statuses import TERMINAL, CallStatus
 from calls.tests.factories import launch, make_call, make_endpoint
@@ -67,6 +70,24 @@ def test_one_worker_at_a_time_polls() -> None:
     SingletonTask.named("poll_calls").take_lease(60)
     poll_calls()
     assert CallLog.objects.get().status == CallStatus.DIALING
+
+
+def test_one_answer_that_is_refused_keeps_no_other_call_from_ending(monkeypatch) -> None:
+    calls = [make_call(status=CallStatus.DIALING, poll_at=timezone.now()) for _ in range(4)]
+    honest = SimulatedProvider.poll
+
+    def poll(self: SimulatedProvider, requests: Any, now: Any) -> list[Poll]:
+        answers = honest(self, requests, now)
+        return [replace(a, events=spoilt(a)) if a.attempt_id == calls[1].pk else a for a in answers]
+
+    def spoilt(answer: Poll) -> tuple[Event, ...]:
+        """Events with the provider's id of another call."""
+        return tuple(replace(e, provider_call_id=f"sim_{calls[0].pk.hex}") for e in answer.events)
+
+    monkeypatch.setattr(SimulatedProvider, "poll", poll)
+    poll_calls()
+    (live,) = CallLog.objects.live()
+    assert live in calls[:2]  # whichever came second
 
 
 def test_a_provider_that_does_not_answer_is_asked_again_later(monkeypatch) -> None:

@@ -45,6 +45,13 @@ def test_a_batch_nobody_works_on_is_woken_once(swept) -> None:
     assert swept() == []
 
 
+def test_no_batch_is_woken_while_others_wait_in_the_queue(swept, monkeypatch) -> None:
+    """Wake-ups that outgrow what workers take would bury everything else."""
+    make_call(batch=old_batch())
+    monkeypatch.setattr("calls.sweeper.is_backed_up", lambda: True)
+    assert swept() == []
+
+
 def test_a_batch_in_a_workers_hands_is_left_until_the_lease_runs_out(swept) -> None:
     call = make_call(batch=old_batch())
     call.batch.take_lease(60)
@@ -64,7 +71,7 @@ def test_due_polls_and_deliveries_are_woken_unless_someone_is_at_them(swept) -> 
     WebhookDelivery.objects.create(
         endpoint=make_endpoint(), event_type="phone_call.ended", call=call
     )
-    assert swept() == [("calls.tasks.deliver_webhooks",), ("calls.tasks.poll_calls",)]
+    assert swept() == [("calls.tasks.poll_calls",), ("calls.tasks.deliver_webhooks",)]
     for name in ("deliver_webhooks", "poll_calls"):
         SingletonTask.named(name).take_lease(60)
     assert swept() == []

@@ -90,5 +90,6 @@ def make_event(
         occurred_at=at,
         provider_call_id=call_id_of(request),
         attempt_id=request.attempt_id,
+        number_from=NUMBER_FROM,
         ending=ending,
     )
