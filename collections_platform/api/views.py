@@ -24,6 +24,7 @@ class TokenView(APIView):
         secret = self._find(asked.client_id, asked.client_secret)
         if secret is None:
             raise AuthenticationFailed("The client id or the secret is wrong.")
+        secret.note_use()
         return Response(
             {
                 "access_token": issue_token(secret),
