@@ -122,6 +122,21 @@ class ClientSecret(models.Model):
             ClientSecret.objects.filter(pk=self.pk).update(last_used_at=now)
 
 
+class AttemptCount(models.Model):
+    """How often somebody has tried, by one rule of `collections_platform.api.attempts`.
+
+    The key is a keyed digest: an address or a user name is personal data.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)  # no try before then
+    expires_at = models.DateTimeField(db_index=True)  # counts no longer from then on
+
+    def __str__(self) -> str:
+        return self.key
+
+
 def digest(secret: str) -> str:
     """SHA-256 in hex. Secrets are 256 random bits, so a slow hash would protect nothing more."""
     return hashlib.sha256(secret.encode()).hexdigest()
