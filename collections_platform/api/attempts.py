@@ -104,6 +104,9 @@ class Limit:
 
 TOKEN_FAILURES_OF_ADDRESS = Limit("token address", (Window(20, 60), Window(100, 3600)))
 TOKEN_FAILURES_OF_CLIENT = Limit("token client", (Backoff(5, 900, 3600),))
+LOGINS_OF_ADDRESS = Limit("log-in address", (Window(20, 60), Window(100, 3600)))
+# The longest wait is short: whoever keeps guessing keeps its owner waiting with it.
+LOGINS_OF_USER = Limit("log-in user", (Backoff(5, 60, 3600),))
 
 
 def prune_attempts() -> None:
