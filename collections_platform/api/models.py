@@ -62,9 +62,10 @@ class ApiClient(models.Model):
         """
         client = ApiClient.objects.select_for_update().get(pk=self.pk)
         if client.revoked_at:
-            raise SecretRefused("The client is revoked: make another.")
+            raise SecretRefused(_("The client is revoked: make another."))
         if client.secrets.live().count() >= MAX_LIVE_SECRETS:
-            raise SecretRefused("The client has two live secrets: revoke one of them first.")
+            text = _("The client has two live secrets: revoke one of them first.")
+            raise SecretRefused(text)
         secret = secrets.token_urlsafe(32)
         client.secrets.create(digest=digest(secret), expires_at=expires_at)
         return secret
