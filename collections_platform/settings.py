@@ -7,6 +7,7 @@ The table in README.md lists the variables.
 import os
 import sys
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
@@ -48,6 +49,10 @@ def number(name: str, default: int, low: int, high: int) -> int:
     return value if low <= value <= high else refuse(name, rule)
 
 
+def networks(name: str, default: list[str]) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(text.strip()) for text in env.list(name, default=default)]
+
+
 DEBUG = flag("DEBUG")
 
 
@@ -78,6 +83,12 @@ except ValueError:
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+TRUSTED_PROXIES = read(
+    "TRUSTED_PROXIES",
+    networks,
+    [],
+    "must hold networks such as 10.0.0.0/8 or 192.0.2.7, separated by commas",
+)
 ROOT_URLCONF = "collections_platform.urls"
 WSGI_APPLICATION = "collections_platform.wsgi.application"
 STATIC_URL = "static/"
@@ -89,7 +100,7 @@ STORAGES = {
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "collections_platform.api.admin_apps.LimitedAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -138,6 +149,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["collections_platform.api.authentication.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["collections_platform.api.parsers.RawJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is a method like any other: 405
     "EXCEPTION_HANDLER": "collections_platform.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }

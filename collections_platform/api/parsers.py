@@ -1,5 +1,6 @@
 """The request body as the client sent it."""
 
+from io import BytesIO
 from typing import IO, Any
 
 from django.conf import settings
@@ -39,3 +40,17 @@ class RawJSONParser(BaseParser):
         if len(body) > settings.BULK_MAX_BODY_BYTES:
             raise BodyTooLarge
         return bytes(body)
+
+
+class SmallJSONParser(RawJSONParser):
+    """For what anybody may send. Raises `BodyTooLarge` above MAX_BYTES."""
+
+    MAX_BYTES = 16 * 1024
+
+    def parse(  # type: ignore[override]
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> bytes:
+        body = stream.read(self.MAX_BYTES + 1)
+        if len(body) > self.MAX_BYTES:
+            raise BodyTooLarge
+        return super().parse(BytesIO(body), media_type, parser_context)

@@ -14,7 +14,7 @@ import httpx2
 from django.utils import timezone
 
 from calls.models import ProviderAccount, WebhookEndpoint
-from collections_platform.api.models import ApiClient
+from collections_platform.api.models import ApiClient, SecretRefused
 from collections_platform.ops.demo_data import TEMPLATE_ID
 from collections_platform.ops.processes import TICK_SECONDS, Child, stop_children
 from collections_platform.ops.supervisor import MANAGE, is_ready
@@ -166,7 +166,10 @@ def _credentials() -> Iterator[dict[str, str]]:
     """What buys a token for the API client `demo` inside the block, for an hour at most."""
     client, _ = ApiClient.objects.get_or_create(name=NAME)
     _revoke_secrets(client)
-    secret = client.add_secret(expires_at=timezone.now() + timedelta(hours=1))
+    try:
+        secret = client.add_secret(expires_at=timezone.now() + timedelta(hours=1))
+    except SecretRefused as error:
+        raise DemoFailed(f"The API client “{NAME}” gets no secret. {error}") from error
     try:
         yield {"clientId": str(client.pk), "clientSecret": secret}
     finally:

@@ -1,5 +1,8 @@
 from django.urls import path
 
-from collections_platform.ops.health import readyz
+from collections_platform.ops.health import healthz, readyz
 
-urlpatterns = [path("readyz", readyz, name="readyz")]
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+]

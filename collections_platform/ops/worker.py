@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connections
 
 from calls.sweeper import sweep
+from collections_platform.api.attempts import prune_attempts
 from collections_platform.ops.processes import TICK_SECONDS, Child, StopRequest, stop_children
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def sweep_once() -> None:
     """Sweep; whatever goes wrong is one line in the log, and the next sweep tries again."""
     try:
         sweep()
+        prune_attempts()
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__

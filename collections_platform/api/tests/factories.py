@@ -24,6 +24,9 @@ class Api:
     def get(self, path: str) -> Any:
         return Client().get(path, headers=self.headers)
 
+    def request(self, method: str, path: str) -> Any:
+        return Client().generic(method, path, headers=self.headers)
+
     def post(self, path: str, body: object, content_type: str = "application/json") -> Any:
         data = body if isinstance(body, bytes) else json.dumps(body)
         return Client().post(path, data, content_type=content_type, headers=self.headers)

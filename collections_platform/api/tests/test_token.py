@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -8,9 +9,12 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import URLResolver, get_resolver
 from django.utils import timezone
+from rest_framework.views import APIView
 
-from collections_platform.api.models import ApiClient
+from collections_platform.api.authentication import BearerAuthentication, HasScope
+from collections_platform.api.models import ApiClient, Scope, SecretRefused
 from collections_platform.api.tests.factories import Api, make_client
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +28,11 @@ def ask(**fields: Any) -> Any:
 
 def get_with(authorization: str | None) -> Any:
     headers = {"Authorization": authorization} if authorization is not None else {}
-    return Client().get(ANY_CALL, headers=headers)
+    answer = Client().get(ANY_CALL, headers=headers)
+    if answer.status_code == 401:
+        assert list(answer.json()) == ["detail"]
+        assert answer["WWW-Authenticate"] == "Bearer"
+    return answer
 
 
 @pytest.mark.parametrize("prefix", ["", "/api-service/v1"])
@@ -38,13 +46,16 @@ def test_id_and_secret_buy_a_token_that_opens_the_api(prefix: str) -> None:
     assert get_with(f"Bearer {token['access_token']}").status_code == 404
 
 
-def test_a_wrong_id_and_a_wrong_secret_get_the_same_401() -> None:
+def test_a_wrong_id_and_a_wrong_or_ended_secret_get_the_same_401() -> None:
     client, secret = make_client()
     answers = [
         ask(clientId=str(client.pk), clientSecret="wrong"),
         ask(clientId="550e8400-e29b-41d4-a716-446655440000", clientSecret=secret),
         ask(clientId="no uuid", clientSecret=secret),
     ]
+    for end in ({"expires_at": timezone.now()}, {"revoked_at": timezone.now()}):
+        client.secrets.update(**end)
+        answers.append(ask(clientId=str(client.pk), clientSecret=secret))
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1
     assert answers[0]["WWW-Authenticate"] == "Bearer"
@@ -64,8 +75,6 @@ def test_a_request_without_id_or_secret_is_422_naming_both() -> None:
 def test_a_missing_or_malformed_token_is_401(authorization: str | None) -> None:
     answer = get_with(authorization)
     assert answer.status_code == 401
-    assert set(answer.json()) == {"detail"}
-    assert answer["WWW-Authenticate"] == "Bearer"
 
 
 def claims(client: ApiClient, **changes: Any) -> dict[str, Any]:
@@ -123,6 +132,117 @@ def test_a_client_without_the_scope_is_403() -> None:
     assert set(answer.json()) == {"detail"}
 
 
+def test_a_scope_taken_away_is_missed_at_once_by_a_token_bought_before() -> None:
+    client, _ = make_client()
+    api = Api(client)
+    assert api.get(ANY_CALL).status_code == 404
+    ApiClient.objects.update(scopes=["contacts:read"])
+    assert api.get(ANY_CALL).status_code == 403
+    ApiClient.objects.update(scopes=["calls:read"])
+    assert api.get(ANY_CALL).status_code == 404
+
+
+def test_a_new_client_has_all_scopes() -> None:
+    assert make_client()[0].scopes == [
+        "calls:write",
+        "calls:read",
+        "contacts:read",
+        "contacts:write",
+        "campaigns:control",
+    ]
+
+
+def test_every_method_of_every_endpoint_names_a_scope() -> None:
+    guarded = [view for view in views(get_resolver()) if HasScope in view.permission_classes]
+    assert len(guarded) >= 3
+    for view in guarded:
+        assert view.authentication_classes == [BearerAuthentication]
+        methods = {name.upper() for name in view.http_method_names if hasattr(view, name)}
+        assert set(view.scopes) == methods - {"OPTIONS", "HEAD"}
+        assert set(view.scopes.values()) <= set(Scope.values)
+
+
+def views(resolver: URLResolver) -> Iterator[Any]:
+    """The views of the API."""
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from views(pattern)
+            continue
+        view = getattr(pattern.callback, "view_class", object)
+        if issubclass(view, APIView):
+            yield view
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/admin/login/"])
+def test_what_is_open_needs_no_token(path: str) -> None:
+    assert Client().get(path).status_code == 200
+
+
+def test_options_is_a_method_like_any_other() -> None:
+    anonymous = Client().options(ANY_CALL)
+    assert (anonymous.status_code, anonymous["WWW-Authenticate"]) == (401, "Bearer")
+    assert Api().request("OPTIONS", ANY_CALL).status_code == 405
+    assert Client().options(TOKEN).status_code == 405
+
+
+def test_a_request_reads_token_secret_client_and_scopes_in_one_query(
+    django_assert_num_queries,
+) -> None:
+    api = Api()
+    with django_assert_num_queries(2):  # and the call that is not there
+        api.get(ANY_CALL)
+
+
+def test_two_secrets_may_be_live_and_a_third_is_refused() -> None:
+    client, first = make_client()
+    second = client.add_secret()
+    for secret in (first, second):
+        assert ask(clientId=str(client.pk), clientSecret=secret).status_code == 200
+    with pytest.raises(SecretRefused, match="two live secrets"):
+        client.add_secret()
+    oldest = client.secrets.earliest("pk")
+    assert oldest.revoke()
+    assert not oldest.revoke()
+    third = client.add_secret(expires_at=timezone.now() + timedelta(days=1))
+    assert ask(clientId=str(client.pk), clientSecret=first).status_code == 401
+    assert ask(clientId=str(client.pk), clientSecret=third).status_code == 200
+    with time_machine.travel(timezone.now() + timedelta(days=2)):
+        assert ask(clientId=str(client.pk), clientSecret=third).status_code == 401
+        client.add_secret()
+
+
+def test_a_secret_that_ends_takes_only_its_own_tokens_with_it() -> None:
+    client, first = make_client()
+    second = client.add_secret()
+    tokens = [
+        ask(clientId=str(client.pk), clientSecret=secret).json()["access_token"]
+        for secret in (first, second)
+    ]
+    client.secrets.earliest("pk").revoke()
+    assert [get_with(f"Bearer {token}").status_code for token in tokens] == [401, 404]
+    assert client.revoke()
+    assert not client.revoke()
+    assert [get_with(f"Bearer {token}").status_code for token in tokens] == [401, 401]
+    with pytest.raises(SecretRefused, match="revoked"):
+        client.add_secret()
+
+
+def test_the_use_of_a_secret_is_noted_once_a_minute() -> None:
+    client, secret = make_client()
+    fields = {"clientId": str(client.pk), "clientSecret": secret}
+    ask(**fields)
+    used = client.secrets.get().last_used_at
+    assert used
+    assert timezone.now() - used < timedelta(seconds=10)
+    ask(**fields)
+    assert client.secrets.get().last_used_at == used
+    with time_machine.travel(timezone.now() + timedelta(minutes=2)):
+        ask(**fields)
+    later = client.secrets.get().last_used_at
+    assert later
+    assert later > used
+
+
 def test_a_session_of_the_admin_opens_nothing(admin_client) -> None:
     assert admin_client.get(ANY_CALL).status_code == 401
 
@@ -135,6 +255,32 @@ def test_the_command_prints_exactly_id_and_secret() -> None:
     assert ask(**made).status_code == 200
     with pytest.raises(CommandError, match="exists already"):
         call_command("create_api_client", "billing")
+
+
+def test_the_command_sets_scopes_and_the_end_of_the_secret() -> None:
+    options = ["--scope", "calls:read", "--scope=contacts:read", "--expires-in-days", "30"]
+    call_command("create_api_client", "reports", *options, stdout=StringIO())
+    client = ApiClient.objects.get()
+    assert client.scopes == ["calls:read", "contacts:read"]
+    expires_at = client.secrets.get().expires_at
+    assert expires_at
+    assert timedelta(days=29) < expires_at - timezone.now() <= timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["x", "--scope", "everything"],
+        ["x", "--expires-in-days", "0"],
+        ["x", "--expires-in-days", "soon"],
+        [""],
+        ["x" * 121],
+    ],
+)
+def test_the_command_refuses_what_makes_no_client(arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        call_command("create_api_client", *arguments)
+    assert not ApiClient.objects.exists()
 
 
 def test_secrets_are_stored_as_digests_only() -> None:

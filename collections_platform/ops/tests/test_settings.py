@@ -41,6 +41,8 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ("WORKER_STOP_SECONDS", "-1"),
         ("BULK_MAX_CONTACTS", "-7"),
         ("BULK_MAX_BODY_BYTES", "77"),
+        ("TRUSTED_PROXIES", "my-proxy"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_one_sentence(name: str, value: str) -> None:
@@ -54,4 +56,5 @@ def test_a_wrong_value_stops_the_start_with_one_sentence(name: str, value: str) 
 
 def test_good_values_start() -> None:
     assert start(CALL_BATCH_SIZE="10", DATABASE_URL="sqlite:////tmp/x.db").returncode == 0
+    assert start(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7,2001:db8::/32").returncode == 0
     assert start(DEBUG="1", SECRET_KEY="", JWT_KEYS="", ENCRYPTION_KEYS="").returncode == 0
