@@ -7,6 +7,7 @@ The table in README.md lists the variables.
 import os
 import sys
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
@@ -203,6 +204,19 @@ SIMULATED_TIME_SCALE = read(
 )
 if not 0 <= SIMULATED_TIME_SCALE <= 1:
     refuse("SIMULATED_TIME_SCALE", "must be a number from 0 (instant) to 1 (real time)")
+
+# --- Webhooks -----------------------------------------------------------------------------------
+
+try:
+    WEBHOOK_ALLOWED_NETWORKS = [
+        ip_network(network.strip())
+        for network in env.str("WEBHOOK_ALLOWED_NETWORKS", default="").split(",")
+        if network.strip()
+    ]
+except ValueError:
+    refuse(
+        "WEBHOOK_ALLOWED_NETWORKS", "must hold networks such as 10.1.0.0/16, with commas between"
+    )
 
 # --- Language, time, logs -----------------------------------------------------------------------
 

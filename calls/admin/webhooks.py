@@ -1,17 +1,22 @@
 """Webhook endpoints, and what they were told."""
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from calls.admin.links import link_to_call
 from calls.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
-from calls.models.webhook import EventType, default_events
+from calls.models.webhook import EventType, default_events, validate_address
+from calls.webhooks.addresses import validate_destination
 from campaigns.admin import Record
 
 
@@ -35,12 +40,20 @@ class WebhookEndpointForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.initial["is_enabled"] = self.instance.disabled_at is None
 
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"]
+        if "url" in self.changed_data:
+            validate_address(url)
+            validate_destination(url)
+        return url
+
 
 class WebhookSecretInline(Record, admin.TabularInline):
     """That there are secrets, never what they are."""
 
     model = WebhookSecret
-    fields = ["created_at"]
+    fields = ["created_at", "expires_at"]
+    ordering = ["-created_at"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("value")
@@ -70,9 +83,29 @@ class WebhookEndpointAdmin(admin.ModelAdmin):
             obj.disabled_at = obj.disabled_at or timezone.now()
         super().save_model(request, obj, form, change)
         if not change:
-            text = _("The signing secret, shown only this once: {}")
-            secret = format_html("<code>{}</code>", obj.add_secret())
-            self.message_user(request, format_html(str(text), secret), messages.WARNING)
+            self._add_secret(request, obj)
+
+    def _add_secret(self, request: HttpRequest, endpoint: WebhookEndpoint) -> None:
+        text = _("The signing secret, shown only this once: {}")
+        secret = format_html("<code>{}</code>", endpoint.add_secret())
+        self.message_user(request, format_html(str(text), secret), messages.WARNING)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.new_secret_view)
+        name = "calls_webhookendpoint_new_secret"
+        return [path("<uuid:object_id>/new-secret/", view, name=name), *super().get_urls()]
+
+    def new_secret_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
+        if not self.has_change_permission(request, endpoint):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        self._add_secret(request, endpoint)
+        self.log_change(request, endpoint, "New secret.")
+        return HttpResponseRedirect(
+            reverse("admin:calls_webhookendpoint_change", args=[endpoint.pk])
+        )
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else []

@@ -1,19 +1,21 @@
 """Whom we tell about calls, and what we have told them."""
 
 import base64
+import binascii
 import secrets
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from calls.fields import EncryptedTextField
 from calls.models.call_log import CallLog
+from calls.webhooks.signing import PREFIX
 
 
 class EventType(models.TextChoices):
@@ -29,9 +31,25 @@ def default_events() -> list[str]:
     return [EventType.PHONE_CALL_ENDED.value]
 
 
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
+# How long the secret before still signs beside a new one.
+OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
+
+
 def generate_secret() -> str:
     """A signing secret as Standard Webhooks writes it: `whsec_` and base64 of 32 random bytes."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def validate_secret(secret: str) -> None:
+    """`whsec_` and base64 of 24 to 64 bytes, as Standard Webhooks asks for."""
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    is_long_enough = MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES
+    if not (secret.startswith(PREFIX) and is_long_enough):
+        raise ValidationError(_("A secret is whsec_ and the base64 of 24 to 64 bytes."))
 
 
 def validate_address(url: str) -> None:
@@ -79,11 +97,26 @@ class WebhookEndpoint(models.Model):
     def __str__(self) -> str:
         return self.url
 
-    def add_secret(self) -> str:
-        """Give the endpoint another signing secret and return it."""
-        secret = generate_secret()
-        self.secrets.create(value=secret)
+    @transaction.atomic
+    def add_secret(self, secret: str = "") -> str:
+        """Give the endpoint a new signing secret, or this one, and return it.
+
+        The secret before signs beside it for another 24 hours; one that was already on its way
+        out stops now, so that at most two are live.
+        """
+        secret = secret or generate_secret()
+        WebhookEndpoint.objects.select_for_update().get(pk=self.pk)
+        now = timezone.now()
+        live = self.secrets.live(now)
+        live.exclude(expires_at=None).update(expires_at=now)
+        live.filter(expires_at=None).update(expires_at=now + OLD_SECRET_SIGNS_FOR)
+        self.secrets.create(value=secret, created_at=now)
         return secret
+
+
+class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
+    def live(self, now: datetime) -> "WebhookSecretQuerySet":
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
 
 class WebhookSecret(models.Model):
@@ -92,10 +125,25 @@ class WebhookSecret(models.Model):
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="secrets")
     value = EncryptedTextField(_("secret"), editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(
+        _("signs until"),
+        null=True,
+        editable=False,
+        help_text=_("Empty for the secret in use; the one before it signs for another day."),
+    )
+
+    objects = WebhookSecretQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("webhook secret")
         verbose_name_plural = _("webhook secrets")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint"],
+                condition=Q(expires_at=None),
+                name="webhook_secret_one_in_use",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.created_at:%Y-%m-%d %H:%M}"

@@ -25,6 +25,7 @@ from calls.models.webhook import PayloadForm
 from calls.payloads import call_data, iso
 from calls.queue import wake
 from calls.slices import Slice, is_draining
+from calls.webhooks.addresses import AddressNotAllowed
 from calls.webhooks.network import DeadlineTransport
 from calls.webhooks.signing import signed_headers
 
@@ -98,10 +99,12 @@ class Sender:
 
     def __init__(self) -> None:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_THREADS)
-        transport = DeadlineTransport(limits=limits, trust_env=False)
+        transport = DeadlineTransport(limits=limits)
         self.deadline = transport.deadline
         timeout = httpx2.Timeout(RECEIVER_SECONDS, connect=CONNECT_SECONDS)
-        self.client = httpx2.Client(transport=transport, timeout=timeout, trust_env=False)
+        self.client = httpx2.Client(
+            transport=transport, timeout=timeout, trust_env=False, follow_redirects=False
+        )
 
     def send(self, request: _Request) -> _Result:
         """Make one try. Only a 2xx answer within `RECEIVER_SECONDS` is a success."""
@@ -112,6 +115,8 @@ class Sender:
         try:
             with self.deadline.within(RECEIVER_SECONDS), post as response:
                 _skip_body(response)
+        except AddressNotAllowed as refusal:
+            return _Result(request, False, str(refusal))
         except httpx2.TimeoutException:
             return _Result(request, False, "no answer in time")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -218,8 +223,9 @@ def _claim(endpoint_id: Any) -> list[_Request]:
     )
     deliveries = WebhookDelivery.objects.filter(pk__in=ids)
     deliveries.update(next_attempt_at=now + timedelta(seconds=LEASE_SECONDS))
-    endpoint = WebhookEndpoint.objects.prefetch_related("secrets").get(pk=endpoint_id)
-    secrets = tuple(secret.value for secret in endpoint.secrets.all())
+    endpoint = WebhookEndpoint.objects.get(pk=endpoint_id)
+    live = endpoint.secrets.live(now).order_by("-created_at")
+    secrets = tuple(secret.value for secret in live)
     return [
         _Request(
             delivery_id=delivery.pk,

@@ -37,6 +37,8 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ("REDIS_URL", "http://localhost"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("LOG_LEVEL", "LOUD"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "intranet"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,10.0.0.1/8"),
         ("QUEUE_WORKERS", "0"),
         ("WORKER_STOP_SECONDS", "-1"),
         ("BULK_MAX_CONTACTS", "-7"),
