@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.utils import timezone
 
@@ -133,6 +133,24 @@ def _announce(calls: Iterable[CallLog]) -> None:
     ]
     if deliveries:
         WebhookDelivery.objects.bulk_create(deliveries)
+        wake("deliver_webhooks")
+
+
+def announce_campaigns(campaigns: Iterable[UUID]) -> None:
+    """Write a webhook delivery per campaign and subscribed endpoint; one that is there already
+    stays alone.
+
+    Belongs into the transaction that completes or cancels the campaigns.
+    """
+    event = EventType.CAMPAIGN_COMPLETED
+    endpoints = WebhookEndpoint.objects.subscribed(event)
+    deliveries = [
+        WebhookDelivery(endpoint=endpoint, event_type=event, campaign_id=campaign)
+        for campaign in campaigns
+        for endpoint in endpoints
+    ]
+    if deliveries:
+        WebhookDelivery.objects.bulk_create(deliveries, ignore_conflicts=True)
         wake("deliver_webhooks")
 
 

@@ -7,6 +7,7 @@ from calls.models import CallLog
 from calls.providers import reaches_people
 from calls.services import Launch
 from calls.statuses import NOT_CARRIED, CallStatus, Sentiment
+from campaigns.models import Campaign
 
 
 def call_data(call: CallLog) -> dict[str, Any]:
@@ -40,6 +41,15 @@ def call_data(call: CallLog) -> dict[str, Any]:
         "endedAt": iso(call.ended_at),
         "provider": provider,
         "simulated": bool(provider) and not reaches_people(str(provider)),
+    }
+
+
+def campaign_data(campaign: Campaign) -> dict[str, Any]:
+    """A campaign as it stands now: its status, and its calls counted."""
+    return {
+        "campaignId": str(campaign.pk),
+        "status": campaign.status,
+        "counts": CallLog.objects.filter(campaign=campaign).counts(),
     }
 
 

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from calls.endings import announce_campaigns
 from calls.models import CallLog, SingletonTask, WebhookDelivery
 from calls.queue import wake
 from calls.statuses import TERMINAL
@@ -50,4 +52,12 @@ def _complete_campaigns() -> None:
     calls = CallLog.objects.last_attempts().filter(campaign=OuterRef("pk"))
     unended = calls.exclude(status__in=TERMINAL)
     finished = Campaign.objects.filter(~Exists(unended), status=CampaignStatus.RUNNING)
-    finished.update(status=CampaignStatus.COMPLETED, ended_at=timezone.now())
+    if not finished.exists():
+        return
+    with transaction.atomic():
+        # Another sweep at the same time finds the rows locked or no longer running.
+        locked = finished.select_for_update(skip_locked=True, of=("self",))
+        ids = list(locked.order_by("pk").values_list("pk", flat=True))
+        ended = Campaign.objects.filter(pk__in=ids)
+        ended.update(status=CampaignStatus.COMPLETED, ended_at=timezone.now())
+        announce_campaigns(ids)

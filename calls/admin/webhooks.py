@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from calls.admin.links import link_to_call
+from calls.admin.links import link_to_call, link_to_campaign
 from calls.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 from calls.models.webhook import EventType, default_events, validate_address
 from calls.webhooks.addresses import validate_destination
@@ -119,7 +119,7 @@ class WebhookDeliveryAdmin(Record, admin.ModelAdmin):
     list_display = [
         "created_at",
         "endpoint",
-        "call_link",
+        "subject",
         "status",
         "tries",
         "last_result",
@@ -130,13 +130,13 @@ class WebhookDeliveryAdmin(Record, admin.ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     ordering = ["-created_at"]
-    search_fields = ["=id", "=call__id"]
-    search_help_text = _("Webhook id or attempt id")
+    search_fields = ["=id", "=call__id", "=campaign__id"]
+    search_help_text = _("Webhook id, attempt id or campaign id")
     fields = [
         "id",
         "endpoint",
         "event_type",
-        "call",
+        "subject",
         "status",
         "tries",
         "last_result",
@@ -145,8 +145,10 @@ class WebhookDeliveryAdmin(Record, admin.ModelAdmin):
         "delivered_at",
     ]
 
-    @admin.display(description=_("call"))
-    def call_link(self, delivery: WebhookDelivery) -> str | None:
+    @admin.display(description=_("about"))
+    def subject(self, delivery: WebhookDelivery) -> str | None:
+        if delivery.campaign_id:
+            return link_to_campaign(delivery.campaign_id)
         return link_to_call(delivery.call_id)
 
     @admin.display(description=_("next attempt at"), ordering="next_attempt_at")

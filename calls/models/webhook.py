@@ -16,10 +16,12 @@ from django.utils.translation import gettext_lazy as _
 from calls.fields import EncryptedTextField
 from calls.models.call_log import CallLog
 from calls.webhooks.signing import PREFIX
+from campaigns.models import Campaign
 
 
 class EventType(models.TextChoices):
     PHONE_CALL_ENDED = "phone_call.ended", _("a call ended")
+    CAMPAIGN_COMPLETED = "campaign.completed", _("a campaign ended")
 
 
 class PayloadForm(models.TextChoices):
@@ -169,7 +171,9 @@ class WebhookDelivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     endpoint = models.ForeignKey(WebhookEndpoint, models.PROTECT, related_name="deliveries")
     event_type = models.CharField(_("event"), max_length=40, choices=EventType.choices)
-    call = models.ForeignKey(CallLog, models.CASCADE, related_name="deliveries")
+    # What the event is about.
+    call = models.ForeignKey(CallLog, models.CASCADE, null=True, related_name="deliveries")
+    campaign = models.ForeignKey(Campaign, models.CASCADE, null=True, related_name="deliveries")
     status = models.CharField(
         _("status"),
         max_length=10,
@@ -189,7 +193,23 @@ class WebhookDelivery(models.Model):
         verbose_name_plural = _("webhook deliveries")
         constraints = [
             models.UniqueConstraint(
-                fields=["endpoint", "event_type", "call"], name="delivery_once_per_endpoint"
+                fields=["endpoint", "event_type", "call"], name="delivery_once_per_call"
+            ),
+            models.UniqueConstraint(
+                fields=["endpoint", "event_type", "campaign"], name="delivery_once_per_campaign"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    event_type=EventType.PHONE_CALL_ENDED,
+                    call__isnull=False,
+                    campaign=None,
+                )
+                | Q(
+                    event_type=EventType.CAMPAIGN_COMPLETED,
+                    call=None,
+                    campaign__isnull=False,
+                ),
+                name="delivery_subject_fits_event",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=list(DeliveryStatus)), name="delivery_status_is_known"

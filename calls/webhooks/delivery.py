@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from calls.models import DeliveryStatus, SingletonTask, WebhookDelivery, WebhookEndpoint
 from calls.models.webhook import PayloadForm
-from calls.payloads import call_data, iso
+from calls.payloads import call_data, campaign_data, iso
 from calls.queue import wake
 from calls.slices import Slice, is_draining
 from calls.webhooks.addresses import AddressNotAllowed
@@ -226,19 +226,33 @@ def _claim(endpoint_id: Any) -> list[_Request]:
     endpoint = WebhookEndpoint.objects.get(pk=endpoint_id)
     live = endpoint.secrets.live(now).order_by("-created_at")
     secrets = tuple(secret.value for secret in live)
-    return [
-        _Request(
-            delivery_id=delivery.pk,
-            endpoint_id=endpoint_id,
-            url=endpoint.url,
-            form=endpoint.form,
-            secrets=secrets,
-            event_type=delivery.event_type,
-            timestamp=iso(delivery.call.ended_at),
-            data=call_data(delivery.call),
-        )
-        for delivery in deliveries.select_related("call__account").order_by("created_at")
-    ]
+    subjects = deliveries.select_related("call__account", "campaign").order_by("created_at")
+    return [_request(endpoint, secrets, delivery) for delivery in subjects]
+
+
+def _request(
+    endpoint: WebhookEndpoint, secrets: tuple[str, ...], delivery: WebhookDelivery
+) -> _Request:
+    happened_at, data = _tell(delivery)
+    return _Request(
+        delivery_id=delivery.pk,
+        endpoint_id=endpoint.pk,
+        url=endpoint.url,
+        form=endpoint.form,
+        secrets=secrets,
+        event_type=delivery.event_type,
+        timestamp=iso(happened_at),
+        data=data,
+    )
+
+
+def _tell(delivery: WebhookDelivery) -> tuple[datetime | None, dict[str, Any]]:
+    """When the event happened, and its data."""
+    if call := delivery.call:
+        return call.ended_at, call_data(call)
+    campaign = delivery.campaign
+    assert campaign  # noqa: S101  the constraint delivery_subject_fits_event
+    return campaign.ended_at, campaign_data(campaign)
 
 
 @transaction.atomic
