@@ -5,18 +5,27 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from calls.admin.links import link_to_call, link_to_campaign
 from calls.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
-from calls.models.webhook import EventType, default_events, validate_address
+from calls.models.webhook import (
+    EventType,
+    WebhookDeliveryQuerySet,
+    default_events,
+    validate_address,
+)
 from calls.webhooks.addresses import validate_destination
+from calls.webhooks.replay import replay
 from campaigns.admin import Record
 
 
@@ -144,6 +153,31 @@ class WebhookDeliveryAdmin(Record, admin.ModelAdmin):
         "created_at",
         "delivered_at",
     ]
+
+    actions = ["replay"]
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_change_permission(self, request)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        context["can_replay"] = self.has_replay_permission(request)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    @admin.action(description=_("Send selected deliveries again"), permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: WebhookDeliveryQuerySet) -> None:
+        with transaction.atomic():
+            LogEntry.objects.log_actions(str(request.user.pk), queryset, CHANGE, "Sent again.")
+            number = replay(queryset)
+        text = ngettext("%d delivery is due again.", "%d deliveries are due again.", number)
+        self.message_user(request, text % number, messages.SUCCESS)
 
     @admin.display(description=_("about"))
     def subject(self, delivery: WebhookDelivery) -> str | None:

@@ -161,6 +161,9 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def pending(self) -> "WebhookDeliveryQuerySet":
         return self.filter(status=DeliveryStatus.PENDING)
 
+    def dead(self) -> "WebhookDeliveryQuerySet":
+        return self.filter(status=DeliveryStatus.DEAD)
+
     def due(self, now: datetime) -> "WebhookDeliveryQuerySet":
         return self.pending().filter(next_attempt_at__lte=now, endpoint__disabled_at=None)
 
