@@ -26,6 +26,8 @@ os.environ |= {
     "SIMULATED_TIME_SCALE": "0",
     "SIMULATED_SEED": "tests",
     "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+    "EMAIL_URL": "",
+    "ADMINS": "",
     "TIME_ZONE": "UTC",
     "LOG_LEVEL": "INFO",
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{FOLDER}/db.sqlite3",

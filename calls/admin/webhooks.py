@@ -11,7 +11,6 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -24,6 +23,7 @@ from calls.models.webhook import (
     default_events,
     validate_address,
 )
+from calls.queue import wake
 from calls.webhooks.addresses import validate_destination
 from calls.webhooks.replay import replay
 from campaigns.admin import Record
@@ -71,12 +71,19 @@ class WebhookSecretInline(Record, admin.TabularInline):
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(admin.ModelAdmin):
     form = WebhookEndpointForm
-    list_display = ["url", "description", "form", "is_enabled", "created_at"]
+    list_display = [
+        "url",
+        "description",
+        "form",
+        "is_enabled",
+        "failing_since",
+        "last_success_at",
+        "created_at",
+    ]
     list_per_page = 50
     ordering = ["-created_at"]
     search_fields = ["url", "description", "=id"]
-    fields = ["url", "description", "events", "form", "is_enabled", "id", "created_at"]
-    readonly_fields = ["id", "created_at"]
+    readonly_fields = ["disabled_at", "failing_since", "last_success_at", "id", "created_at"]
     inlines = [WebhookSecretInline]
 
     @admin.display(description=_("enabled"), boolean=True, ordering="disabled_at")
@@ -86,12 +93,18 @@ class WebhookEndpointAdmin(admin.ModelAdmin):
     def save_model(
         self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool
     ) -> None:
-        if form.cleaned_data["is_enabled"]:
-            obj.disabled_at = None
+        saved = ["url", "description", "events", "form"]
+        if not form.cleaned_data["is_enabled"]:
+            obj.disable()
+            saved += ["disabled_at", "failing_since"]
+        elif obj.disabled_at:
+            obj.enable()
+            saved += ["disabled_at", "failing_since"]
+            wake("deliver_webhooks")
+        if change:
+            obj.save(update_fields=saved)  # a worker may be writing the others
         else:
-            obj.disabled_at = obj.disabled_at or timezone.now()
-        super().save_model(request, obj, form, change)
-        if not change:
+            super().save_model(request, obj, form, change)
             self._add_secret(request, obj)
 
     def _add_secret(self, request: HttpRequest, endpoint: WebhookEndpoint) -> None:
@@ -115,6 +128,10 @@ class WebhookEndpointAdmin(admin.ModelAdmin):
         return HttpResponseRedirect(
             reverse("admin:calls_webhookendpoint_change", args=[endpoint.pk])
         )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        asked = ["url", "description", "events", "form", "is_enabled"]
+        return [*asked, *self.readonly_fields] if obj else asked
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else []

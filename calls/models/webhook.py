@@ -72,6 +72,10 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def enabled(self) -> "WebhookEndpointQuerySet":
         return self.filter(disabled_at=None)
 
+    def given_up(self) -> "WebhookEndpointQuerySet":
+        """Disabled because they failed, and nobody has looked after them since."""
+        return self.filter(disabled_at__isnull=False, failing_since__isnull=False)
+
     def subscribed(self, event_type: str) -> "list[WebhookEndpoint]":
         """The enabled endpoints that want this event."""
         return [endpoint for endpoint in self.enabled() if event_type in endpoint.events]
@@ -89,6 +93,13 @@ class WebhookEndpoint(models.Model):
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     disabled_at = models.DateTimeField(_("disabled at"), null=True, blank=True)
+    failing_since = models.DateTimeField(
+        _("failing since"),
+        null=True,
+        editable=False,
+        help_text=_("The first failed try after the last success."),
+    )
+    last_success_at = models.DateTimeField(_("last success at"), null=True, editable=False)
 
     objects = WebhookEndpointQuerySet.as_manager()
 
@@ -98,6 +109,15 @@ class WebhookEndpoint(models.Model):
 
     def __str__(self) -> str:
         return self.url
+
+    def enable(self) -> None:
+        """What waits goes on, and the endpoint has all the time again before it is disabled."""
+        self.disabled_at = self.failing_since = None
+
+    def disable(self) -> None:
+        """By somebody, who therefore need not be told of it."""
+        self.disabled_at = self.disabled_at or timezone.now()
+        self.failing_since = None
 
     @transaction.atomic
     def add_secret(self, secret: str = "") -> str:

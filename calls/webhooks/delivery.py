@@ -8,11 +8,12 @@ import json
 import random
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -27,6 +28,7 @@ from calls.queue import wake
 from calls.slices import Slice, is_draining
 from calls.webhooks.addresses import AddressNotAllowed
 from calls.webhooks.network import DeadlineTransport
+from calls.webhooks.notices import tell_of_disabled
 from calls.webhooks.signing import signed_headers
 
 RETRY_AFTER = (
@@ -39,6 +41,8 @@ RETRY_AFTER = (
     timedelta(hours=10),
 )
 JITTER = 0.1
+# An endpoint with no success for this long after its first failure is sent nothing more.
+DISABLE_AFTER = timedelta(days=5)
 RECEIVER_SECONDS, CONNECT_SECONDS = 30, 10
 IN_FLIGHT_PER_ENDPOINT = 4
 MAX_THREADS = 64
@@ -145,6 +149,7 @@ class _Run:
         self.in_flight: dict[Future[_Result], tuple[Any, float]] = {}
         self.results: list[_Result] = []
         self.slow: set[Any] = set()
+        self.disabled: set[Any] = set()
         self.look_at = self.recorded_at = 0.0
 
     def deliver(self) -> bool:
@@ -170,7 +175,7 @@ class _Run:
 
     def _may_send(self, endpoint_id: Any) -> bool:
         reserve = RECEIVER_SECONDS if endpoint_id in self.slow else 0
-        return self.time.seconds_left > reserve
+        return endpoint_id not in self.disabled and self.time.seconds_left > reserve
 
     def _start(self, sender: Sender, threads: ThreadPoolExecutor) -> None:
         busy = Counter(endpoint_id for endpoint_id, _ in self.in_flight.values())
@@ -201,7 +206,7 @@ class _Run:
 
     def _record(self) -> None:
         if self.results:
-            _record(self.results)
+            self.disabled |= _record(self.results)
         self.results, self.recorded_at = [], time.monotonic()
 
     def _give_back(self) -> None:
@@ -256,8 +261,10 @@ def _tell(delivery: WebhookDelivery) -> tuple[datetime | None, dict[str, Any]]:
 
 
 @transaction.atomic
-def _record(results: Sequence[_Result]) -> None:
-    """Write down how tries went: delivered, to be tried again, or dead."""
+def _record(results: Sequence[_Result]) -> set[Any]:
+    """Write down how tries went: delivered, to be tried again, or dead; return the endpoints that
+    are disabled for it.
+    """
     now = timezone.now()
     delivered = defaultdict(list)
     failed = {}
@@ -286,3 +293,18 @@ def _record(results: Sequence[_Result]) -> None:
     WebhookDelivery.objects.bulk_update(
         retried, ["status", "tries", "next_attempt_at", "last_result"], batch_size=100
     )
+    succeeded = {result.request.endpoint_id for result in results if result.is_success}
+    return _judge(succeeded, {result.request.endpoint_id for result in results} - succeeded)
+
+
+def _judge(succeeded: Collection[Any], failed: Collection[Any]) -> set[Any]:
+    """Keep each endpoint's clock, and disable those that have failed for too long."""
+    now, enabled = timezone.now(), WebhookEndpoint.objects.enabled()
+    enabled.filter(pk__in=succeeded).update(last_success_at=now, failing_since=None)
+    enabled.filter(pk__in=failed, failing_since=None).update(failing_since=now)
+    too_long = enabled.filter(pk__in=failed, failing_since__lte=now - DISABLE_AFTER)
+    disabled = list(too_long.select_for_update())
+    enabled.filter(pk__in=[endpoint.pk for endpoint in disabled]).update(disabled_at=now)
+    for endpoint in disabled:
+        transaction.on_commit(partial(tell_of_disabled, endpoint))
+    return {endpoint.pk for endpoint in disabled}

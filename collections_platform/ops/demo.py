@@ -188,10 +188,12 @@ def _endpoint(url: str) -> Iterator[str]:
     """The only secret of the webhook endpoint `demo`, which is enabled inside the block."""
     endpoint = WebhookEndpoint.objects.filter(description=NAME).first()
     endpoint = endpoint or WebhookEndpoint(description=NAME)
-    endpoint.url, endpoint.disabled_at = url, None
+    endpoint.url = url
+    endpoint.enable()
     endpoint.save()
     endpoint.secrets.all().delete()
     try:
         yield endpoint.add_secret()
     finally:
-        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(disabled_at=timezone.now())
+        endpoint.disable()
+        endpoint.save(update_fields=["disabled_at", "failing_since"])
