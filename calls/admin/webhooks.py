@@ -8,16 +8,18 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
 
 from calls.admin.links import link_to_call, link_to_campaign
 from calls.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 from calls.models.webhook import (
+    SUBSCRIBABLE,
     EventType,
     WebhookDeliveryQuerySet,
     default_events,
@@ -25,6 +27,7 @@ from calls.models.webhook import (
 )
 from calls.queue import wake
 from calls.webhooks.addresses import validate_destination
+from calls.webhooks.delivery import send_test
 from calls.webhooks.replay import replay
 from campaigns.admin import Record
 
@@ -35,7 +38,7 @@ class WebhookEndpointForm(forms.ModelForm):
 
     events = forms.MultipleChoiceField(
         label=_("Events"),
-        choices=EventType.choices,
+        choices=[(event.value, event.label) for event in SUBSCRIBABLE],
         initial=default_events,
         widget=forms.CheckboxSelectMultiple,
     )
@@ -113,21 +116,42 @@ class WebhookEndpointAdmin(admin.ModelAdmin):
         self.message_user(request, format_html(str(text), secret), messages.WARNING)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.new_secret_view)
-        name = "calls_webhookendpoint_new_secret"
-        return [path("<uuid:object_id>/new-secret/", view, name=name), *super().get_urls()]
+        views = {"new-secret": self.new_secret_view, "test": self.test_view}
+        addresses = [
+            path(
+                f"<uuid:object_id>/{name}/",
+                self.admin_site.admin_view(require_POST(view)),
+                name=f"calls_webhookendpoint_{name.replace('-', '_')}",
+            )
+            for name, view in views.items()
+        ]
+        return [*addresses, *super().get_urls()]
 
-    def new_secret_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+    def _changeable(self, request: HttpRequest, object_id: UUID) -> WebhookEndpoint:
         endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+        return endpoint
+
+    def new_secret_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        endpoint = self._changeable(request, object_id)
         self._add_secret(request, endpoint)
         self.log_change(request, endpoint, "New secret.")
-        return HttpResponseRedirect(
-            reverse("admin:calls_webhookendpoint_change", args=[endpoint.pk])
-        )
+        return redirect("admin:calls_webhookendpoint_change", endpoint.pk)
+
+    def test_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        endpoint = self._changeable(request, object_id)
+        if endpoint.disabled_at:
+            self.message_user(request, _("Enable the endpoint first."), messages.ERROR)
+        else:
+            delivery = send_test(endpoint)
+            is_taken = delivery.status == DeliveryStatus.DELIVERED
+            text = _("The test event was taken: {}") if is_taken else _("It was not taken: {}")
+            link = reverse("admin:calls_webhookdelivery_change", args=[delivery.pk])
+            result = format_html('<a href="{}">{}</a>', link, delivery.last_result)
+            level = messages.SUCCESS if is_taken else messages.ERROR
+            self.message_user(request, format_html(str(text), result), level)
+        return redirect("admin:calls_webhookendpoint_change", endpoint.pk)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         asked = ["url", "description", "events", "form", "is_enabled"]
@@ -198,6 +222,8 @@ class WebhookDeliveryAdmin(Record, admin.ModelAdmin):
 
     @admin.display(description=_("about"))
     def subject(self, delivery: WebhookDelivery) -> str | None:
+        if delivery.event_type == EventType.WEBHOOK_TEST:
+            return delivery.get_event_type_display()
         if delivery.campaign_id:
             return link_to_campaign(delivery.campaign_id)
         return link_to_call(delivery.call_id)

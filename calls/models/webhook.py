@@ -22,6 +22,11 @@ from campaigns.models import Campaign
 class EventType(models.TextChoices):
     PHONE_CALL_ENDED = "phone_call.ended", _("a call ended")
     CAMPAIGN_COMPLETED = "campaign.completed", _("a campaign ended")
+    WEBHOOK_TEST = "webhook.test", _("a test")
+
+
+# What an endpoint can be set to hear of; a test comes to whom it is sent.
+SUBSCRIBABLE = (EventType.PHONE_CALL_ENDED, EventType.CAMPAIGN_COMPLETED)
 
 
 class PayloadForm(models.TextChoices):
@@ -231,7 +236,8 @@ class WebhookDelivery(models.Model):
                     event_type=EventType.CAMPAIGN_COMPLETED,
                     call=None,
                     campaign__isnull=False,
-                ),
+                )
+                | Q(event_type=EventType.WEBHOOK_TEST, call=None, campaign=None),
                 name="delivery_subject_fits_event",
             ),
             models.CheckConstraint(

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from calls.models import DeliveryStatus, SingletonTask, WebhookDelivery, WebhookEndpoint
-from calls.models.webhook import PayloadForm
-from calls.payloads import call_data, campaign_data, iso
+from calls.models.webhook import EventType, PayloadForm
+from calls.payloads import call_data, campaign_data, iso, sample_data
 from calls.queue import wake
 from calls.slices import Slice, is_draining
 from calls.webhooks.addresses import AddressNotAllowed
@@ -228,36 +228,52 @@ def _claim(endpoint_id: Any) -> list[_Request]:
     )
     deliveries = WebhookDelivery.objects.filter(pk__in=ids)
     deliveries.update(next_attempt_at=now + timedelta(seconds=LEASE_SECONDS))
-    endpoint = WebhookEndpoint.objects.get(pk=endpoint_id)
-    live = endpoint.secrets.live(now).order_by("-created_at")
-    secrets = tuple(secret.value for secret in live)
     subjects = deliveries.select_related("call__account", "campaign").order_by("created_at")
-    return [_request(endpoint, secrets, delivery) for delivery in subjects]
+    return _requests(WebhookEndpoint.objects.get(pk=endpoint_id), subjects)
 
 
-def _request(
-    endpoint: WebhookEndpoint, secrets: tuple[str, ...], delivery: WebhookDelivery
-) -> _Request:
-    happened_at, data = _tell(delivery)
-    return _Request(
-        delivery_id=delivery.pk,
-        endpoint_id=endpoint.pk,
-        url=endpoint.url,
-        form=endpoint.form,
-        secrets=secrets,
-        event_type=delivery.event_type,
-        timestamp=iso(happened_at),
-        data=data,
-    )
+def _requests(endpoint: WebhookEndpoint, deliveries: Iterable[WebhookDelivery]) -> list[_Request]:
+    live = endpoint.secrets.live(timezone.now()).order_by("-created_at")
+    secrets = tuple(secret.value for secret in live)
+    return [
+        _Request(
+            delivery_id=delivery.pk,
+            endpoint_id=endpoint.pk,
+            url=endpoint.url,
+            form=endpoint.form,
+            secrets=secrets,
+            event_type=delivery.event_type,
+            timestamp=iso(happened_at),
+            data=data,
+        )
+        for delivery in deliveries
+        for happened_at, data in [_tell(delivery)]
+    ]
 
 
 def _tell(delivery: WebhookDelivery) -> tuple[datetime | None, dict[str, Any]]:
     """When the event happened, and its data."""
     if call := delivery.call:
         return call.ended_at, call_data(call)
-    campaign = delivery.campaign
-    assert campaign  # noqa: S101  the constraint delivery_subject_fits_event
-    return campaign.ended_at, campaign_data(campaign)
+    if campaign := delivery.campaign:
+        return campaign.ended_at, campaign_data(campaign)
+    return delivery.created_at, sample_data(delivery)
+
+
+def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """Send a `webhook.test` event at once and return its delivery, which holds the result. If the
+    try fails, workers repeat it like any other.
+    """
+    delivery = WebhookDelivery.objects.create(
+        endpoint=endpoint,
+        event_type=EventType.WEBHOOK_TEST,
+        next_attempt_at=timezone.now() + timedelta(seconds=LEASE_SECONDS),
+    )
+    sender = Sender()
+    with sender.client:
+        _record([sender.send(request) for request in _requests(endpoint, [delivery])])
+    delivery.refresh_from_db()
+    return delivery
 
 
 @transaction.atomic

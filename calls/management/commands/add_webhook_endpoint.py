@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from calls.models import WebhookEndpoint
-from calls.models.webhook import EventType, PayloadForm, default_events, validate_secret
+from calls.models.webhook import SUBSCRIBABLE, PayloadForm, default_events, validate_secret
 from calls.webhooks.addresses import validate_destination
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--event",
             action="append",
-            choices=EventType.values,
+            choices=[event.value for event in SUBSCRIBABLE],
             dest="events",
             help="what it is told, phone_call.ended if left out; repeat it for several",
         )

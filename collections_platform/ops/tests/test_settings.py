@@ -61,6 +61,9 @@ def test_a_wrong_value_stops_the_start_with_one_sentence(name: str, value: str) 
 
 def test_good_values_start() -> None:
     assert start(CALL_BATCH_SIZE="10", DATABASE_URL="sqlite:////tmp/x.db").returncode == 0
-    mail = {"EMAIL_URL": "smtp+tls://user:pa%2Fss@mail.example", "ADMINS": "a@x.example, b@x.example"}
+    mail = {
+        "EMAIL_URL": "smtp+tls://user:pa%2Fss@mail.example",
+        "ADMINS": "a@x.example, b@x.example",
+    }
     assert start(WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, ::1/128", **mail).returncode == 0
     assert start(DEBUG="1", SECRET_KEY="", JWT_KEYS="", ENCRYPTION_KEYS="").returncode == 0
