@@ -25,6 +25,19 @@ def check_call_provider(**_: Any) -> list[Error]:
 
 
 @register()
+def check_mail(**_: Any) -> list[Warning]:
+    if bool(settings.EMAIL_URL) == bool(settings.ADMINS):
+        return []
+    return [
+        Warning(
+            "EMAIL_URL and ADMINS need each other: nobody is mailed with one of them alone.",
+            hint="Set both, or neither: the admin tells staff in any case.",
+            id="calls.W002",
+        )
+    ]
+
+
+@register()
 def check_broker(**_: Any) -> list[Warning]:
     database = settings.DATABASES["default"]["ENGINE"]
     if settings.REDIS_URL and database.endswith("sqlite3"):

@@ -171,6 +171,24 @@ def _announce(calls: Iterable[CallLog]) -> None:
         wake("deliver_webhooks")
 
 
+def announce_campaigns(campaigns: Iterable[UUID]) -> None:
+    """Write a webhook delivery per campaign and subscribed endpoint; one that is there already
+    stays alone.
+
+    Belongs into the transaction that completes or cancels the campaigns.
+    """
+    event = EventType.CAMPAIGN_COMPLETED
+    endpoints = WebhookEndpoint.objects.subscribed(event)
+    deliveries = [
+        WebhookDelivery(endpoint=endpoint, event_type=event, campaign_id=campaign)
+        for campaign in campaigns
+        for endpoint in endpoints
+    ]
+    if deliveries:
+        WebhookDelivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+        wake("deliver_webhooks")
+
+
 def _wake_waiting(calls: Iterable[CallLog]) -> None:
     """Wake the batches in which someone waits for the end of one of these calls."""
     waiting = CallLog.objects.due(timezone.now()).filter(

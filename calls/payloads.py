@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from calls.models import CallLog
+from calls.models import CallLog, WebhookDelivery
 from calls.providers import reaches_people
 from calls.services import Launch
 from calls.statuses import NOT_CARRIED, CallStatus, Sentiment
@@ -51,6 +51,15 @@ def campaign_data(campaign: Campaign) -> dict[str, Any]:
         "campaignId": str(campaign.pk),
         "status": campaign.status,
         "counts": CallLog.objects.filter(campaign=campaign).counts(),
+    }
+
+
+def sample_data(delivery: WebhookDelivery) -> dict[str, Any]:
+    """The `data` of a test event."""
+    return {
+        "message": "This is a test: nothing happened.",
+        "endpointId": str(delivery.endpoint_id),
+        "simulated": True,
     }
 
 

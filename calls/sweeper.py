@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from calls.endings import announce_campaigns
 from calls.idempotency import prune_keys
 from calls.models import CallLog, SingletonTask, WebhookDelivery
 from calls.queue import is_backed_up, wake
@@ -66,9 +68,18 @@ def _end_campaigns() -> None:
     calls = CallLog.objects.last_attempts().filter(campaign=OuterRef("pk"))
     unended = calls.exclude(status__in=TERMINAL)
     finished = Campaign.objects.filter(~Exists(unended))
-    now = timezone.now()
     for before, after in (
         (CampaignStatus.RUNNING, CampaignStatus.COMPLETED),
         (CampaignStatus.CANCELLING, CampaignStatus.CANCELLED),
     ):
-        finished.filter(status=before).update(status=after, ended_at=now)
+        if not finished.filter(status=before).exists():
+            continue
+        with transaction.atomic():
+            # Another sweep at the same time finds the rows locked or ended.
+            locked = finished.filter(status=before).select_for_update(
+                skip_locked=True, of=("self",)
+            )
+            ids = list(locked.order_by("pk").values_list("pk", flat=True))
+            ended = Campaign.objects.filter(pk__in=ids)
+            ended.update(status=after, ended_at=timezone.now())
+            announce_campaigns(ids)

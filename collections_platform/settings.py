@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import environ
 from cryptography.fernet import Fernet
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 Value = TypeVar("Value")
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -100,7 +101,6 @@ STORAGES = {
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 INSTALLED_APPS = [
-    "collections_platform.api.admin_apps.LimitedAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -114,6 +114,8 @@ INSTALLED_APPS = [
     "calls",
     "collections_platform.api",
     "collections_platform.ops",
+    # django.contrib.admin, with limited log-ins; after the apps that extend its templates.
+    "collections_platform.api.admin_apps.LimitedAdminConfig",
 ]
 
 MIDDLEWARE = [
@@ -217,6 +219,49 @@ SIMULATED_TIME_SCALE = read(
 if not 0 <= SIMULATED_TIME_SCALE <= 1:
     refuse("SIMULATED_TIME_SCALE", "must be a number from 0 (instant) to 1 (real time)")
 
+# --- Webhooks -----------------------------------------------------------------------------------
+
+try:
+    WEBHOOK_ALLOWED_NETWORKS = [
+        ip_network(network.strip())
+        for network in env.str("WEBHOOK_ALLOWED_NETWORKS", default="").split(",")
+        if network.strip()
+    ]
+except ValueError:
+    refuse(
+        "WEBHOOK_ALLOWED_NETWORKS", "must hold networks such as 10.1.0.0/16, with commas between"
+    )
+
+# --- Mail to staff ------------------------------------------------------------------------------
+
+EMAIL_RULE = "must read smtp://, smtp+tls:// or smtp+ssl://, then USER:PASSWORD@HOST:PORT"
+EMAIL_URL = env.str("EMAIL_URL", default="")
+EMAIL_TIMEOUT = 10
+if EMAIL_URL:
+    try:
+        email = environ.Env.email_url_config(EMAIL_URL)
+    except (ImproperlyConfigured, ValueError):
+        refuse("EMAIL_URL", EMAIL_RULE)
+    if EMAIL_URL.startswith("smtp") and not email["EMAIL_HOST"]:
+        refuse("EMAIL_URL", EMAIL_RULE)
+    EMAIL_BACKEND = email["EMAIL_BACKEND"]
+    EMAIL_FILE_PATH = email["EMAIL_FILE_PATH"] or None
+    EMAIL_USE_TLS = bool(email.get("EMAIL_USE_TLS"))
+    EMAIL_USE_SSL = bool(email.get("EMAIL_USE_SSL"))
+    EMAIL_HOST = email["EMAIL_HOST"]
+    EMAIL_PORT = email["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+    EMAIL_HOST_USER = email["EMAIL_HOST_USER"] or ""
+    EMAIL_HOST_PASSWORD = email["EMAIL_HOST_PASSWORD"] or ""
+addresses = [part.strip() for part in env.str("ADMINS", default="").split(",") if part.strip()]
+try:
+    for address in addresses:
+        validate_email(address)
+except ValidationError:
+    refuse("ADMINS", "must hold mail addresses, separated by commas")
+ADMINS = [(address, address) for address in addresses]
+if addresses:  # many a mail server refuses the sender root@localhost
+    SERVER_EMAIL = addresses[0]
+
 # --- Language, time, logs -----------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
@@ -247,7 +292,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # The queue logs every task at INFO, several lines each; its own handler would print twice.
     # httpx2 logs every address it asks at INFO, and an address may hold a token.
+    # Django would mail errors to ADMINS, with the request and its personal data.
     "loggers": {
+        "django": {"handlers": []},
         "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
         "httpx2": {"level": "WARNING"},
     },

@@ -12,3 +12,9 @@ def link_to_call(attempt_id: UUID | None, text: str = "") -> str | None:
         return None
     address = reverse("admin:calls_calllog_change", args=[attempt_id])
     return format_html('<a href="{}">{}</a>', address, text or attempt_id)
+
+
+def link_to_campaign(campaign_id: UUID) -> str:
+    """A link to a campaign, from its id alone."""
+    address = reverse("admin:campaigns_campaign_change", args=[campaign_id])
+    return format_html('<a href="{}">{}</a>', address, campaign_id)

@@ -1,23 +1,32 @@
 """Whom we tell about calls, and what we have told them."""
 
 import base64
+import binascii
 import secrets
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from calls.fields import EncryptedTextField
 from calls.models.call_log import CallLog
+from calls.webhooks.signing import PREFIX
+from campaigns.models import Campaign
 
 
 class EventType(models.TextChoices):
     PHONE_CALL_ENDED = "phone_call.ended", _("a call ended")
+    CAMPAIGN_COMPLETED = "campaign.completed", _("a campaign ended")
+    WEBHOOK_TEST = "webhook.test", _("a test")
+
+
+# What an endpoint can be set to hear of; a test comes to whom it is sent.
+SUBSCRIBABLE = (EventType.PHONE_CALL_ENDED, EventType.CAMPAIGN_COMPLETED)
 
 
 class PayloadForm(models.TextChoices):
@@ -29,9 +38,25 @@ def default_events() -> list[str]:
     return [EventType.PHONE_CALL_ENDED.value]
 
 
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
+# How long the secret before still signs beside a new one.
+OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
+
+
 def generate_secret() -> str:
     """A signing secret as Standard Webhooks writes it: `whsec_` and base64 of 32 random bytes."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def validate_secret(secret: str) -> None:
+    """`whsec_` and base64 of 24 to 64 bytes, as Standard Webhooks asks for."""
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    is_long_enough = MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES
+    if not (secret.startswith(PREFIX) and is_long_enough):
+        raise ValidationError(_("A secret is whsec_ and the base64 of 24 to 64 bytes."))
 
 
 def validate_address(url: str) -> None:
@@ -52,6 +77,10 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def enabled(self) -> "WebhookEndpointQuerySet":
         return self.filter(disabled_at=None)
 
+    def given_up(self) -> "WebhookEndpointQuerySet":
+        """Disabled because they failed, and nobody has looked after them since."""
+        return self.filter(disabled_at__isnull=False, failing_since__isnull=False)
+
     def subscribed(self, event_type: str) -> "list[WebhookEndpoint]":
         """The enabled endpoints that want this event."""
         return [endpoint for endpoint in self.enabled() if event_type in endpoint.events]
@@ -69,6 +98,13 @@ class WebhookEndpoint(models.Model):
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     disabled_at = models.DateTimeField(_("disabled at"), null=True, blank=True)
+    failing_since = models.DateTimeField(
+        _("failing since"),
+        null=True,
+        editable=False,
+        help_text=_("The first failed try after the last success."),
+    )
+    last_success_at = models.DateTimeField(_("last success at"), null=True, editable=False)
 
     objects = WebhookEndpointQuerySet.as_manager()
 
@@ -79,11 +115,35 @@ class WebhookEndpoint(models.Model):
     def __str__(self) -> str:
         return self.url
 
-    def add_secret(self) -> str:
-        """Give the endpoint another signing secret and return it."""
-        secret = generate_secret()
-        self.secrets.create(value=secret)
+    def enable(self) -> None:
+        """What waits goes on, and the endpoint has all the time again before it is disabled."""
+        self.disabled_at = self.failing_since = None
+
+    def disable(self) -> None:
+        """By somebody, who therefore need not be told of it."""
+        self.disabled_at = self.disabled_at or timezone.now()
+        self.failing_since = None
+
+    @transaction.atomic
+    def add_secret(self, secret: str = "") -> str:
+        """Give the endpoint a new signing secret, or this one, and return it.
+
+        The secret before signs beside it for another 24 hours; one that was already on its way
+        out stops now, so that at most two are live.
+        """
+        secret = secret or generate_secret()
+        WebhookEndpoint.objects.select_for_update().get(pk=self.pk)
+        now = timezone.now()
+        live = self.secrets.live(now)
+        live.exclude(expires_at=None).update(expires_at=now)
+        live.filter(expires_at=None).update(expires_at=now + OLD_SECRET_SIGNS_FOR)
+        self.secrets.create(value=secret, created_at=now)
         return secret
+
+
+class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
+    def live(self, now: datetime) -> "WebhookSecretQuerySet":
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
 
 class WebhookSecret(models.Model):
@@ -92,10 +152,25 @@ class WebhookSecret(models.Model):
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="secrets")
     value = EncryptedTextField(_("secret"), editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(
+        _("signs until"),
+        null=True,
+        editable=False,
+        help_text=_("Empty for the secret in use; the one before it signs for another day."),
+    )
+
+    objects = WebhookSecretQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("webhook secret")
         verbose_name_plural = _("webhook secrets")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint"],
+                condition=Q(expires_at=None),
+                name="webhook_secret_one_in_use",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.created_at:%Y-%m-%d %H:%M}"
@@ -111,6 +186,9 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def pending(self) -> "WebhookDeliveryQuerySet":
         return self.filter(status=DeliveryStatus.PENDING)
 
+    def dead(self) -> "WebhookDeliveryQuerySet":
+        return self.filter(status=DeliveryStatus.DEAD)
+
     def due(self, now: datetime) -> "WebhookDeliveryQuerySet":
         return self.pending().filter(next_attempt_at__lte=now, endpoint__disabled_at=None)
 
@@ -121,7 +199,9 @@ class WebhookDelivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     endpoint = models.ForeignKey(WebhookEndpoint, models.PROTECT, related_name="deliveries")
     event_type = models.CharField(_("event"), max_length=40, choices=EventType.choices)
-    call = models.ForeignKey(CallLog, models.CASCADE, related_name="deliveries")
+    # What the event is about.
+    call = models.ForeignKey(CallLog, models.CASCADE, null=True, related_name="deliveries")
+    campaign = models.ForeignKey(Campaign, models.CASCADE, null=True, related_name="deliveries")
     status = models.CharField(
         _("status"),
         max_length=10,
@@ -141,7 +221,24 @@ class WebhookDelivery(models.Model):
         verbose_name_plural = _("webhook deliveries")
         constraints = [
             models.UniqueConstraint(
-                fields=["endpoint", "event_type", "call"], name="delivery_once_per_endpoint"
+                fields=["endpoint", "event_type", "call"], name="delivery_once_per_call"
+            ),
+            models.UniqueConstraint(
+                fields=["endpoint", "event_type", "campaign"], name="delivery_once_per_campaign"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    event_type=EventType.PHONE_CALL_ENDED,
+                    call__isnull=False,
+                    campaign=None,
+                )
+                | Q(
+                    event_type=EventType.CAMPAIGN_COMPLETED,
+                    call=None,
+                    campaign__isnull=False,
+                )
+                | Q(event_type=EventType.WEBHOOK_TEST, call=None, campaign=None),
+                name="delivery_subject_fits_event",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=list(DeliveryStatus)), name="delivery_status_is_known"

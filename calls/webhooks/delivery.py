@@ -8,11 +8,12 @@ import json
 import random
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -21,11 +22,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from calls.models import DeliveryStatus, SingletonTask, WebhookDelivery, WebhookEndpoint
-from calls.models.webhook import PayloadForm
-from calls.payloads import call_data
+from calls.models.webhook import EventType, PayloadForm
+from calls.payloads import call_data, campaign_data, sample_data
 from calls.queue import wake
 from calls.slices import Slice, is_draining
+from calls.webhooks.addresses import AddressNotAllowed
 from calls.webhooks.network import DeadlineTransport
+from calls.webhooks.notices import tell_of_disabled
 from calls.webhooks.signing import signed_headers
 from contacts.times import iso
 
@@ -39,6 +42,8 @@ RETRY_AFTER = (
     timedelta(hours=10),
 )
 JITTER = 0.1
+# An endpoint with no success for this long after its first failure is sent nothing more.
+DISABLE_AFTER = timedelta(days=5)
 RECEIVER_SECONDS, CONNECT_SECONDS = 30, 10
 IN_FLIGHT_PER_ENDPOINT = 4
 MAX_THREADS = 64
@@ -99,10 +104,12 @@ class Sender:
 
     def __init__(self) -> None:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_THREADS)
-        transport = DeadlineTransport(limits=limits, trust_env=False)
+        transport = DeadlineTransport(limits=limits)
         self.deadline = transport.deadline
         timeout = httpx2.Timeout(RECEIVER_SECONDS, connect=CONNECT_SECONDS)
-        self.client = httpx2.Client(transport=transport, timeout=timeout, trust_env=False)
+        self.client = httpx2.Client(
+            transport=transport, timeout=timeout, trust_env=False, follow_redirects=False
+        )
 
     def send(self, request: _Request) -> _Result:
         """Make one try. Only a 2xx answer within `RECEIVER_SECONDS` is a success."""
@@ -113,6 +120,8 @@ class Sender:
         try:
             with self.deadline.within(RECEIVER_SECONDS), post as response:
                 _skip_body(response)
+        except AddressNotAllowed as refusal:
+            return _Result(request, False, str(refusal))
         except httpx2.TimeoutException:
             return _Result(request, False, "no answer in time")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -141,6 +150,7 @@ class _Run:
         self.in_flight: dict[Future[_Result], tuple[Any, float]] = {}
         self.results: list[_Result] = []
         self.slow: set[Any] = set()
+        self.disabled: set[Any] = set()
         self.look_at = self.recorded_at = 0.0
 
     def deliver(self) -> bool:
@@ -166,7 +176,7 @@ class _Run:
 
     def _may_send(self, endpoint_id: Any) -> bool:
         reserve = RECEIVER_SECONDS if endpoint_id in self.slow else 0
-        return self.time.seconds_left > reserve
+        return endpoint_id not in self.disabled and self.time.seconds_left > reserve
 
     def _start(self, sender: Sender, threads: ThreadPoolExecutor) -> None:
         busy = Counter(endpoint_id for endpoint_id, _ in self.in_flight.values())
@@ -197,7 +207,7 @@ class _Run:
 
     def _record(self) -> None:
         if self.results:
-            _record(self.results)
+            self.disabled |= _record(self.results)
         self.results, self.recorded_at = [], time.monotonic()
 
     def _give_back(self) -> None:
@@ -219,26 +229,59 @@ def _claim(endpoint_id: Any) -> list[_Request]:
     )
     deliveries = WebhookDelivery.objects.filter(pk__in=ids)
     deliveries.update(next_attempt_at=now + timedelta(seconds=LEASE_SECONDS))
-    endpoint = WebhookEndpoint.objects.prefetch_related("secrets").get(pk=endpoint_id)
-    secrets = tuple(secret.value for secret in endpoint.secrets.all())
+    subjects = deliveries.select_related("call__account", "campaign").order_by("created_at")
+    return _requests(WebhookEndpoint.objects.get(pk=endpoint_id), subjects)
+
+
+def _requests(endpoint: WebhookEndpoint, deliveries: Iterable[WebhookDelivery]) -> list[_Request]:
+    live = endpoint.secrets.live(timezone.now()).order_by("-created_at")
+    secrets = tuple(secret.value for secret in live)
     return [
         _Request(
             delivery_id=delivery.pk,
-            endpoint_id=endpoint_id,
+            endpoint_id=endpoint.pk,
             url=endpoint.url,
             form=endpoint.form,
             secrets=secrets,
             event_type=delivery.event_type,
-            timestamp=iso(delivery.call.ended_at),
-            data=call_data(delivery.call),
+            timestamp=iso(happened_at),
+            data=data,
         )
-        for delivery in deliveries.select_related("call__account").order_by("created_at")
+        for delivery in deliveries
+        for happened_at, data in [_tell(delivery)]
     ]
 
 
+def _tell(delivery: WebhookDelivery) -> tuple[datetime | None, dict[str, Any]]:
+    """When the event happened, and its data."""
+    if call := delivery.call:
+        return call.ended_at, call_data(call)
+    if campaign := delivery.campaign:
+        return campaign.ended_at, campaign_data(campaign)
+    return delivery.created_at, sample_data(delivery)
+
+
+def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """Send a `webhook.test` event at once and return its delivery, which holds the result. If the
+    try fails, workers repeat it like any other.
+    """
+    delivery = WebhookDelivery.objects.create(
+        endpoint=endpoint,
+        event_type=EventType.WEBHOOK_TEST,
+        next_attempt_at=timezone.now() + timedelta(seconds=LEASE_SECONDS),
+    )
+    sender = Sender()
+    with sender.client:
+        _record([sender.send(request) for request in _requests(endpoint, [delivery])])
+    delivery.refresh_from_db()
+    return delivery
+
+
 @transaction.atomic
-def _record(results: Sequence[_Result]) -> None:
-    """Write down how tries went: delivered, to be tried again, or dead."""
+def _record(results: Sequence[_Result]) -> set[Any]:
+    """Write down how tries went: delivered, to be tried again, or dead; return the endpoints that
+    are disabled for it.
+    """
     now = timezone.now()
     delivered = defaultdict(list)
     failed = {}
@@ -267,3 +310,18 @@ def _record(results: Sequence[_Result]) -> None:
     WebhookDelivery.objects.bulk_update(
         retried, ["status", "tries", "next_attempt_at", "last_result"], batch_size=100
     )
+    succeeded = {result.request.endpoint_id for result in results if result.is_success}
+    return _judge(succeeded, {result.request.endpoint_id for result in results} - succeeded)
+
+
+def _judge(succeeded: Collection[Any], failed: Collection[Any]) -> set[Any]:
+    """Keep each endpoint's clock, and disable those that have failed for too long."""
+    now, enabled = timezone.now(), WebhookEndpoint.objects.enabled()
+    enabled.filter(pk__in=succeeded).update(last_success_at=now, failing_since=None)
+    enabled.filter(pk__in=failed, failing_since=None).update(failing_since=now)
+    too_long = enabled.filter(pk__in=failed, failing_since__lte=now - DISABLE_AFTER)
+    disabled = list(too_long.select_for_update())
+    enabled.filter(pk__in=[endpoint.pk for endpoint in disabled]).update(disabled_at=now)
+    for endpoint in disabled:
+        transaction.on_commit(partial(tell_of_disabled, endpoint))
+    return {endpoint.pk for endpoint in disabled}

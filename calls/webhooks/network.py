@@ -1,5 +1,6 @@
 """The connections webhooks are sent over."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from typing import Any
 
 import httpcore2
 import httpx2
+from httpcore2._backends.sync import SyncStream
+
+from calls.webhooks.addresses import addresses_of, check_allowed, resolve
 
 
 class Deadline(threading.local):
@@ -57,8 +61,10 @@ class _Stream(httpcore2.NetworkStream):
 
 
 class _Backend(httpcore2.NetworkBackend):
-    def __init__(self, deadline: Deadline) -> None:
-        self.backend, self.deadline = httpcore2.SyncBackend(), deadline
+    """Dials only where webhooks may go: a name is resolved once, and what was judged is dialled."""
+
+    def __init__(self, deadline: Deadline, origin: "_Origin") -> None:
+        self.deadline, self.origin = deadline, origin
 
     def connect_tcp(
         self,
@@ -68,17 +74,55 @@ class _Backend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore2.NetworkStream:
-        left = self.deadline.left(timeout)
-        stream = self.backend.connect_tcp(host, port, left, local_address, socket_options)
-        return _Stream(stream, self.deadline)
+        try:
+            entries = resolve(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        check_allowed(addresses_of(entries), self.origin.is_plain)
+        failure: Exception = httpcore2.ConnectError("the name has no address")
+        for entry in entries:
+            try:
+                return _Stream(_dial(entry, self.deadline.left(timeout)), self.deadline)
+            except TimeoutError as error:
+                failure = httpcore2.ConnectTimeout(str(error))
+            except OSError as error:
+                failure = httpcore2.ConnectError(str(error))
+        raise failure
+
+
+def _dial(entry: tuple[Any, ...], timeout: float) -> httpcore2.NetworkStream:
+    """Connect to an entry of `getaddrinfo`; no name is looked up any more. Raises OSError."""
+    family, kind, protocol, _, address = entry
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(address)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        connection.close()
+        raise
+    return SyncStream(connection)
+
+
+class _Origin(threading.local):
+    """Where the request that this thread is sending goes, as far as dialling must know."""
+
+    is_plain = True
 
 
 class DeadlineTransport(httpx2.HTTPTransport):
     """HTTP with kept-alive connections, where `deadline` bounds a request as a whole: the client's
     own timeouts bound the silence between two bytes only, which a receiver can stretch for ever.
+
+    Raises `AddressNotAllowed` where nothing may be sent. No proxy is used: it would do the
+    dialling.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.deadline = Deadline()
-        self._pool._network_backend = _Backend(self.deadline)
+        super().__init__(trust_env=False, **options)
+        self.deadline, self.origin = Deadline(), _Origin()
+        self._pool._network_backend = _Backend(self.deadline, self.origin)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.origin.is_plain = request.url.scheme != "https"
+        return super().handle_request(request)

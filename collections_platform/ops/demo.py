@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import httpx2
 from django.utils import timezone
 
 from calls.models import ProviderAccount, WebhookEndpoint
+from calls.webhooks.addresses import is_in_allowed_networks
 from collections_platform.api.models import ApiClient, SecretRefused
 from collections_platform.ops.demo_data import TEMPLATE_ID
 from collections_platform.ops.processes import TICK_SECONDS, Child, stop_children
@@ -71,6 +73,10 @@ def check_that_nobody_is_called() -> None:
         raise DemoFailed(f"The demo places only simulated calls; this provider is “{provider}”.")
     if not AISettingsTemplate.objects.filter(pk=TEMPLATE_ID).exists():
         raise DemoFailed("The demo's template is missing: run `DEMO=1 make demo`.")
+    if not is_in_allowed_networks(ip_address("127.0.0.1")):
+        raise DemoFailed(
+            "The demo's receiver is on this machine: add 127.0.0.0/8 to WEBHOOK_ALLOWED_NETWORKS."
+        )
 
 
 @contextmanager
@@ -185,10 +191,12 @@ def _endpoint(url: str) -> Iterator[str]:
     """The only secret of the webhook endpoint `demo`, which is enabled inside the block."""
     endpoint = WebhookEndpoint.objects.filter(description=NAME).first()
     endpoint = endpoint or WebhookEndpoint(description=NAME)
-    endpoint.url, endpoint.disabled_at = url, None
+    endpoint.url = url
+    endpoint.enable()
     endpoint.save()
     endpoint.secrets.all().delete()
     try:
         yield endpoint.add_secret()
     finally:
-        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(disabled_at=timezone.now())
+        endpoint.disable()
+        endpoint.save(update_fields=["disabled_at", "failing_since"])

@@ -37,6 +37,13 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ("REDIS_URL", "http://localhost"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("LOG_LEVEL", "LOUD"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "intranet"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,10.0.0.1/8"),
+        ("EMAIL_URL", "pigeon://loft"),
+        ("EMAIL_URL", "smtp://:25"),
+        ("EMAIL_URL", "smtp://mail.example:port"),
+        ("ADMINS", "nobody"),
+        ("ADMINS", "a@example.com;b@example.com"),
         ("QUEUE_WORKERS", "0"),
         ("WORKER_STOP_SECONDS", "-1"),
         ("BULK_MAX_CONTACTS", "-7"),
@@ -57,4 +64,9 @@ def test_a_wrong_value_stops_the_start_with_one_sentence(name: str, value: str) 
 def test_good_values_start() -> None:
     assert start(CALL_BATCH_SIZE="10", DATABASE_URL="sqlite:////tmp/x.db").returncode == 0
     assert start(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7,2001:db8::/32").returncode == 0
+    mail = {
+        "EMAIL_URL": "smtp+tls://user:pa%2Fss@mail.example",
+        "ADMINS": "a@x.example, b@x.example",
+    }
+    assert start(WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, ::1/128", **mail).returncode == 0
     assert start(DEBUG="1", SECRET_KEY="", JWT_KEYS="", ENCRYPTION_KEYS="").returncode == 0
