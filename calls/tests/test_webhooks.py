@@ -279,6 +279,68 @@ def test_one_worker_at_a_time_delivers(receiver) -> None:
     assert len(receiver.received) == 1
 
 
+def test_an_endpoint_whose_secret_cannot_be_read_holds_up_no_other(receiver, settings) -> None:
+    bad, good = make_endpoint(url=receiver.url), make_endpoint(url=receiver.url)
+    unread = [make_delivery(bad) for _ in range(3)]
+    kept = settings.ENCRYPTION_KEYS
+    settings.ENCRYPTION_KEYS = ["bmV3LWtleS1uZXcta2V5LW5ldy1rZXktbmV3LWtleS0="]
+    good.secrets.all().delete()
+    good.add_secret()
+    settings.ENCRYPTION_KEYS = ["bmV3LWtleS1uZXcta2V5LW5ldy1rZXktbmV3LWtleS0="]
+    for _ in range(3):
+        make_delivery(good)
+    deliver_webhooks()
+    assert len(receiver.received) == 3
+    assert not WebhookDelivery.objects.due(timezone.now()).exists()
+    unread[0].refresh_from_db()
+    assert (unread[0].tries, unread[0].last_result) == (0, "cannot be made: InvalidToken")
+    settings.ENCRYPTION_KEYS = kept
+
+
+def test_a_worker_that_is_to_stop_does_not_wait_for_a_silent_receiver(
+    receiver, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setattr(engine, "DRAIN_SECONDS", 0.2)
+    drain = tmp_path / "drain"
+    monkeypatch.setenv("WORKER_DRAIN_FILE", str(drain))
+
+    def silent(_: object) -> HTTPStatus:
+        drain.touch()
+        time.sleep(8)
+        return HTTPStatus.OK
+
+    receiver.answer = silent
+    delivery = make_delivery(make_endpoint(url=receiver.url))
+    started = time.monotonic()
+    deliver_webhooks()
+    assert time.monotonic() - started < 6
+    delivery.refresh_from_db()
+    assert (delivery.tries, delivery.status) == (0, "pending")
+    assert delivery.next_attempt_at <= timezone.now()
+
+
+def test_a_crowd_of_silent_receivers_leaves_threads_for_the_others(receiver, monkeypatch) -> None:
+    monkeypatch.setattr(engine, "RECEIVER_SECONDS", 2)
+    monkeypatch.setattr(engine, "SLICE_SECONDS", 4)
+    monkeypatch.setattr(engine, "MAX_THREADS", 8)
+    order: list[str] = []
+
+    def answer(request: Any) -> HTTPStatus:
+        if request.path == "/silent":
+            time.sleep(2.5)
+        order.append(request.path)
+        return HTTPStatus.OK
+
+    receiver.answer = answer
+    silent = [make_endpoint(url=f"{receiver.url}silent") for _ in range(5)]
+    quick = make_endpoint(url=f"{receiver.url}quick")
+    for endpoint in [*silent, quick]:
+        for _ in range(4):
+            make_delivery(endpoint)
+    deliver_webhooks()
+    assert order[:4] == ["/quick"] * 4
+
+
 def test_what_a_dead_worker_had_claimed_becomes_due_again(receiver, monkeypatch) -> None:
     delivery = make_delivery(make_endpoint(url=receiver.url))
     monkeypatch.setattr(engine.Sender, "send", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -286,7 +348,7 @@ def test_what_a_dead_worker_had_claimed_becomes_due_again(receiver, monkeypatch)
         deliver_webhooks()
     delivery.refresh_from_db()
     wait = delivery.next_attempt_at - timezone.now()
-    assert timedelta(seconds=100) < wait <= timedelta(seconds=engine.LEASE_SECONDS)
+    assert timedelta(seconds=100) < wait <= engine.CLAIMED_FOR
     assert delivery.tries == 0
 
 

@@ -5,6 +5,7 @@ slow receiver fills its own four places and holds up nobody else's.
 """
 
 import json
+import logging
 import random
 import time
 from collections import Counter, defaultdict, deque
@@ -17,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import httpx2
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -31,6 +32,8 @@ from calls.webhooks.network import DeadlineTransport
 from calls.webhooks.notices import tell_of_disabled
 from calls.webhooks.signing import signed_headers
 from contacts.times import iso
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER = (
     timedelta(seconds=5),
@@ -51,7 +54,14 @@ MAX_THREADS = 64
 # can still come before the end, so that nobody waits for it after.
 SLICE_SECONDS = 60
 SLOW_SECONDS = 2
-LEASE_SECONDS = 120
+# The task's lease is short and renewed, so that a dead worker is soon followed by another. What it
+# had claimed stays claimed for longer than a run and a last request take.
+LEASE_SECONDS = 15
+CLAIMED_FOR = timedelta(seconds=120)
+# Deliveries that cannot even be made are looked at again after this.
+UNMADE_AFTER = timedelta(minutes=1)
+# How long a worker that is to stop waits for answers.
+DRAIN_SECONDS = 5
 CLAIM_AT_ONCE = 100
 RECORD_AT_ONCE = 50
 # How often to look for more that is due, and the longest a result waits to be written down.
@@ -63,12 +73,8 @@ HEADERS = {"content-type": "application/json", "user-agent": "collections-platfo
 def deliver_webhooks() -> None:
     """Deliver what is due, for one slice of time; one worker at a time does."""
     task = SingletonTask.named("deliver_webhooks")
-    if not task.take_lease(LEASE_SECONDS):
-        return
-    try:
-        is_unfinished = _Run().deliver()
-    finally:
-        task.release_lease()
+    with task.hold_lease(LEASE_SECONDS) as is_ours:
+        is_unfinished = is_ours and _Run(task).deliver()
     if is_unfinished:
         wake("deliver_webhooks")
 
@@ -111,20 +117,24 @@ class Sender:
             transport=transport, timeout=timeout, trust_env=False, follow_redirects=False
         )
 
+    def stop(self) -> None:
+        """Wait for no answer any more."""
+        self.deadline.stopped.set()
+
     def send(self, request: _Request) -> _Result:
         """Make one try. Only a 2xx answer within `RECEIVER_SECONDS` is a success."""
-        body = request.body
         identity, now = str(request.delivery_id), int(time.time())
-        headers = HEADERS | signed_headers(request.secrets, identity, now, body)
-        post = self.client.stream("POST", request.url, content=body, headers=headers)
         try:
+            body = request.body
+            headers = HEADERS | signed_headers(request.secrets, identity, now, body)
+            post = self.client.stream("POST", request.url, content=body, headers=headers)
             with self.deadline.within(RECEIVER_SECONDS), post as response:
                 _skip_body(response)
         except AddressNotAllowed as refusal:
             return _Result(request, False, str(refusal))
         except httpx2.TimeoutException:
             return _Result(request, False, "no answer in time")
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is: this try has failed, not the run
             return _Result(request, False, type(error).__name__)
         return _Result(request, response.is_success, str(response.status_code))
 
@@ -144,25 +154,45 @@ def _skip_body(response: httpx2.Response) -> None:
 class _Run:
     """One slice of deliveries: what waits, what is in flight, what is to be written down."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: SingletonTask) -> None:
+        self.task = task
         self.time = Slice(SLICE_SECONDS)
         self.waiting: dict[Any, deque[_Request]] = defaultdict(deque)
-        self.in_flight: dict[Future[_Result], tuple[Any, float]] = {}
+        self.in_flight: dict[Future[_Result], tuple[_Request, float]] = {}
         self.results: list[_Result] = []
+        self.quick: set[Any] = set()
         self.slow: set[Any] = set()
         self.disabled: set[Any] = set()
         self.look_at = self.recorded_at = 0.0
+        self.renew_at = time.monotonic() + LEASE_SECONDS / 3
+        self.leave_at = float("inf")
 
     def deliver(self) -> bool:
         """Deliver until nothing is due; True if the time was over first."""
         sender = Sender()
-        with sender.client, ThreadPoolExecutor(MAX_THREADS) as threads:
-            while self._refill() or self.in_flight:
-                self._start(sender, threads)
-                self._collect()
+        try:
+            with sender.client, ThreadPoolExecutor(MAX_THREADS) as threads:
+                while (self._refill() or self.in_flight) and self._may_go_on():
+                    self._start(sender, threads)
+                    self._collect()
+                sender.stop()
+        finally:
             self._record()
-        self._give_back()
+            self._give_back()
         return self.time.is_over and not is_draining()
+
+    def _may_go_on(self) -> bool:
+        """False when the lease is lost, or when a worker that is to stop has waited long enough
+        for the answers to what is in flight.
+        """
+        now = time.monotonic()
+        if is_draining():
+            self.leave_at = min(self.leave_at, now + DRAIN_SECONDS)
+        if now > self.renew_at:
+            self.renew_at = now + LEASE_SECONDS / 3
+            if not self.task.renew_lease(LEASE_SECONDS):
+                return False
+        return now < self.leave_at
 
     def _refill(self) -> bool:
         """Claim what is due for endpoints with nothing waiting; True if anything waits."""
@@ -171,7 +201,7 @@ class _Run:
             due = WebhookDelivery.objects.due(timezone.now()).order_by()
             for endpoint_id in due.values_list("endpoint", flat=True).distinct():
                 if not self.waiting[endpoint_id] and self._may_send(endpoint_id):
-                    self.waiting[endpoint_id].extend(_claim(endpoint_id))
+                    self.waiting[endpoint_id].extend(_claim_or_postpone(endpoint_id))
         return any(waiting and self._may_send(e) for e, waiting in self.waiting.items())
 
     def _may_send(self, endpoint_id: Any) -> bool:
@@ -179,16 +209,20 @@ class _Run:
         return endpoint_id not in self.disabled and self.time.seconds_left > reserve
 
     def _start(self, sender: Sender, threads: ThreadPoolExecutor) -> None:
-        busy = Counter(endpoint_id for endpoint_id, _ in self.in_flight.values())
+        busy = Counter(request.endpoint_id for request, _ in self.in_flight.values())
         for endpoint_id, waiting in self.waiting.items():
+            # One at a time until it has answered, so that a crowd of silent receivers leaves
+            # threads for the others.
+            places = IN_FLIGHT_PER_ENDPOINT if endpoint_id in self.quick else 1
             while (
                 waiting
-                and busy[endpoint_id] < IN_FLIGHT_PER_ENDPOINT
+                and busy[endpoint_id] < places
                 and len(self.in_flight) < MAX_THREADS
                 and self._may_send(endpoint_id)
             ):
-                future = threads.submit(sender.send, waiting.popleft())
-                self.in_flight[future] = (endpoint_id, time.monotonic())
+                request = waiting.popleft()
+                future = threads.submit(sender.send, request)
+                self.in_flight[future] = (request, time.monotonic())
                 busy[endpoint_id] += 1
                 if not waiting:
                     self.look_at = 0.0
@@ -196,9 +230,12 @@ class _Run:
     def _collect(self) -> None:
         done, _ = wait(self.in_flight, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
         now = time.monotonic()
-        for future, (endpoint_id, started) in list(self.in_flight.items()):
+        for future, (request, started) in list(self.in_flight.items()):
             if now - started > SLOW_SECONDS:
-                self.slow.add(endpoint_id)
+                self.slow.add(request.endpoint_id)
+                self.quick.discard(request.endpoint_id)
+            elif future in done:
+                self.quick.add(request.endpoint_id)
             if future in done:
                 del self.in_flight[future]
                 self.results.append(future.result())
@@ -211,10 +248,29 @@ class _Run:
         self.results, self.recorded_at = [], time.monotonic()
 
     def _give_back(self) -> None:
-        """Make due again what was claimed and not sent."""
+        """Make due again what was claimed and not sent, or not answered when we had to leave."""
         unsent = [r.delivery_id for waiting in self.waiting.values() for r in waiting]
+        unsent += [request.delivery_id for request, _ in self.in_flight.values()]
         pending = WebhookDelivery.objects.pending().filter(pk__in=unsent)
         pending.update(next_attempt_at=timezone.now())
+
+
+def _claim_or_postpone(endpoint_id: Any) -> list[_Request]:
+    """`_claim`, but an endpoint whose requests cannot be made, for a secret that no key decrypts
+    for instance, holds up no other: it is left for a while.
+    """
+    try:
+        return _claim(endpoint_id)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        logger.error("Webhooks of endpoint %s cannot be made: %s", endpoint_id, kind)
+        due = WebhookDelivery.objects.due(timezone.now()).filter(endpoint=endpoint_id)
+        due.update(
+            next_attempt_at=timezone.now() + UNMADE_AFTER, last_result=f"cannot be made: {kind}"
+        )
+        return []
 
 
 @transaction.atomic
@@ -228,7 +284,7 @@ def _claim(endpoint_id: Any) -> list[_Request]:
         ]
     )
     deliveries = WebhookDelivery.objects.filter(pk__in=ids)
-    deliveries.update(next_attempt_at=now + timedelta(seconds=LEASE_SECONDS))
+    deliveries.update(next_attempt_at=now + CLAIMED_FOR)
     subjects = deliveries.select_related("call__account", "campaign").order_by("created_at")
     return _requests(WebhookEndpoint.objects.get(pk=endpoint_id), subjects)
 
@@ -268,7 +324,7 @@ def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
     delivery = WebhookDelivery.objects.create(
         endpoint=endpoint,
         event_type=EventType.WEBHOOK_TEST,
-        next_attempt_at=timezone.now() + timedelta(seconds=LEASE_SECONDS),
+        next_attempt_at=timezone.now() + CLAIMED_FOR,
     )
     sender = Sender()
     with sender.client:

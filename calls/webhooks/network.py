@@ -13,11 +13,18 @@ from httpcore2._backends.sync import SyncStream
 
 from calls.webhooks.addresses import addresses_of, check_allowed, resolve
 
+# How often a thread that waits for an answer looks whether it still should.
+LOOK_UP_SECONDS = 0.5
+
 
 class Deadline(threading.local):
     """When the request that this thread is sending must be over, by `time.monotonic()`."""
 
     at = float("inf")
+
+    def __init__(self, stopped: threading.Event) -> None:
+        """`stopped` is shared by all threads: once it is set, nobody waits for an answer."""
+        self.stopped = stopped
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -30,7 +37,7 @@ class Deadline(threading.local):
     def left(self, timeout: float | None) -> float:
         """The time left, at most `timeout`. Raises `httpcore2.ReadTimeout` when it is up."""
         left = min(self.at - time.monotonic(), timeout or float("inf"))
-        if left <= 0:
+        if left <= 0 or self.stopped.is_set():
             raise httpcore2.ReadTimeout("the time for the whole request is up")
         return left
 
@@ -42,7 +49,14 @@ class _Stream(httpcore2.NetworkStream):
         self.stream, self.deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.stream.read(max_bytes, self.deadline.left(timeout))
+        until = time.monotonic() + self.deadline.left(timeout)
+        while True:
+            step = min(LOOK_UP_SECONDS, until - time.monotonic())
+            try:
+                return self.stream.read(max_bytes, self.deadline.left(step))
+            except httpcore2.ReadTimeout:
+                if self.deadline.stopped.is_set() or time.monotonic() >= until:
+                    raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.stream.write(buffer, self.deadline.left(timeout))
@@ -120,7 +134,7 @@ class DeadlineTransport(httpx2.HTTPTransport):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(trust_env=False, **options)
-        self.deadline, self.origin = Deadline(), _Origin()
+        self.deadline, self.origin = Deadline(threading.Event()), _Origin()
         self._pool._network_backend = _Backend(self.deadline, self.origin)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
