@@ -99,7 +99,12 @@ class BulkSettings(BaseModel):
 
 
 class BulkBody(BulkSettings):
-    contacts: Annotated[list[CallIn], Len(1), AfterValidator(_is_within_limit)]
+    contacts: Annotated[
+        list[CallIn],
+        Len(1),
+        AfterValidator(_is_within_limit),
+        Field(json_schema_extra=lambda told: told.update(maxItems=settings.BULK_MAX_CONTACTS)),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

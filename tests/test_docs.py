@@ -21,7 +21,7 @@ from calls.models import CallLog
 from calls.payloads import call_data
 from calls.webhooks.delivery import RETRY_AFTER
 from calls.webhooks.signing import signed_headers
-from collections_platform.ops.demo import EXAMPLE
+from collections_platform.api.openapi import examples
 from tests.processes import free_port, wait_until
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -253,9 +253,11 @@ def test_the_readme_names_exactly_the_commands_there_are() -> None:
     assert sorted(first_column(README, "Commands")) == sorted(path.stem for path in files)
 
 
-def test_the_readmes_request_is_the_demos() -> None:
+def test_the_readmes_request_is_the_demos_and_its_answers_are_the_descriptions() -> None:
     [request] = re.findall(r"-d '\n(\{.*?\})'$", README.read_text(), re.MULTILINE | re.DOTALL)
-    assert json.loads(request) == EXAMPLE
+    assert json.loads(request) == examples.BULK_REQUEST
+    answers = [json.loads(block) for block in code_blocks(README, "json")]
+    assert answers == [examples.BULK_ANSWER, examples.BULK_REFUSAL, examples.CAMPAIGN]
 
 
 @pytest.mark.parametrize("file", ["requirements.in", "requirements-dev.in"])

@@ -1,0 +1,48 @@
+"""The running server does what its description says: Schemathesis asks it thousands of times."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.processes import Platform
+
+pytestmark = pytest.mark.workers
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+]
+SECONDS = 75
+
+
+def test_the_server_keeps_to_its_description(platform: Platform, tmp_path: Path) -> None:
+    platform.environment["DEMO"] = "1"
+    platform.manage("load_demo_data")
+    client = json.loads(platform.manage("create_api_client", "schemathesis"))
+    url = platform.start_web()
+    answer = httpx2.post(f"{url}/auth/v1/api-key/auth", json=client)
+    token = answer.json()["access_token"]
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/schema"),
+            *("--header", f"Authorization: Bearer {token}"),
+            *("--checks", ",".join(CHECKS)),
+            *("--seed", "1", "--max-time", str(SECONDS), "--request-timeout", "30"),
+            *("--continue-on-failure", "--no-color", "--generation-database", "none"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONWARNINGS": "default"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS * 3,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
