@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from calls.endings import end_calls
@@ -81,16 +81,12 @@ def claim_calls(batch: Batch, account: ProviderAccount, limit: int) -> Claim:
     if not batch.renew_lease(LEASE_SECONDS) or not running.exists():
         return Claim()
     calls = _one_per_contact(_lock_due(batch, now, limit))
-    suppressed = set(
-        Suppression.objects.in_force(now)
-        .filter(contact__in=[call.contact_id for call in calls])
-        .values_list("contact_id", flat=True)
-    )
+    suppressed = _suppressed(calls, now)
     claim, endings = Claim(found=len(calls)), []
     for call in calls:
         call.campaign = batch.campaign
         try:
-            if call.contact_id in suppressed:
+            if call.phone_number in suppressed or call.contact_id in suppressed:
                 endings.append((call, Ending(CallStatus.SKIPPED, "suppressed"), now))
                 continue
             call.freeze_prompts()
@@ -106,6 +102,16 @@ def claim_calls(batch: Batch, account: ProviderAccount, limit: int) -> Claim:
     )
     end_calls(endings)
     return claim
+
+
+def _suppressed(calls: Sequence[CallLog], now: datetime) -> set[UUID | str]:
+    """Contacts and numbers that must not be called: a call may be linked to one contact and dial
+    the number of another, who may have asked not to be called.
+    """
+    named = Q(contact__in=[call.contact_id for call in calls])
+    dialled = Q(contact__phone_number__in=[call.phone_number for call in calls])
+    rows = Suppression.objects.in_force(now).filter(named | dialled)
+    return {item for row in rows.values_list("contact", "contact__phone_number") for item in row}
 
 
 def _lock_due(batch: Batch, now: datetime, limit: int) -> list[CallLog]:

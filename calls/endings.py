@@ -12,7 +12,7 @@ from calls.providers import get_provider
 from calls.providers.base import Ending
 from calls.queue import wake
 from calls.statuses import CallStatus
-from campaigns.models import ENDED_CAMPAIGN
+from campaigns.models import ENDED_CAMPAIGN, CampaignStatus
 from contacts.models import Suppression, SuppressionReason
 
 # Outcomes after which the person is not called again, whatever the template says of them.
@@ -100,7 +100,8 @@ def _retry(call: CallLog) -> CallLog | None:
     """The next attempt, if the template's rule grants one after this status."""
     campaign = call.campaign
     rule = campaign.template_version.retry_rule.get(call.status)
-    if not rule or call.attempt > rule["times"] or campaign.status in ENDED_CAMPAIGN:
+    is_over = campaign.status in (CampaignStatus.CANCELLING, *ENDED_CAMPAIGN)
+    if not rule or call.attempt > rule["times"] or is_over:
         return None
     scale = get_provider(call.account.provider).time_scale if call.account else 1
     ended_at = call.ended_at or timezone.now()

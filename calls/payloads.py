@@ -1,12 +1,14 @@
 """Calls as the API and the webhooks tell of them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from calls.models import CallLog
 from calls.providers import reaches_people
 from calls.services import Launch
 from calls.statuses import NOT_CARRIED, CallStatus, Sentiment
+from campaigns.models import Campaign
+from contacts.times import iso
+from templates.models import AISettingsTemplate
 
 
 def call_data(call: CallLog) -> dict[str, Any]:
@@ -43,9 +45,34 @@ def call_data(call: CallLog) -> dict[str, Any]:
     }
 
 
-def launch_data(launch: Launch) -> dict[str, Any]:
-    """The answer to a bulk request."""
+def campaign_data(campaign: Campaign) -> dict[str, Any]:
+    """Where a campaign stands, its calls counted by status and by outcome."""
     return {
+        "campaignId": str(campaign.pk),
+        "status": campaign.status,
+        "counts": CallLog.objects.filter(campaign=campaign).counts(),
+    }
+
+
+def template_data(template: AISettingsTemplate) -> dict[str, Any]:
+    """An AI settings template, as its newest version says. Reads `template.versions.all()`."""
+    version = max(template.versions.all(), key=lambda version: version.number)
+    return {
+        "aiSettingsTemplateId": str(template.pk),
+        "name": template.name,
+        "isDefault": template.is_default,
+        "version": version.number,
+        "language": version.language,
+        "promptTags": [
+            {"name": tag, "required": tag not in version.tag_defaults} for tag in version.tags
+        ],
+        "outcomes": version.outcomes,
+    }
+
+
+def launch_data(launch: Launch, lenient: bool = False) -> dict[str, Any]:
+    """The answer to a bulk request; a lenient one says whom it rejected."""
+    answer: dict[str, Any] = {
         "campaignId": launch.campaign.pk,
         "batchSize": launch.campaign.batch_size,
         "batches": launch.batches,
@@ -58,10 +85,4 @@ def launch_data(launch: Launch) -> dict[str, Any]:
             for call in launch.calls
         ],
     }
-
-
-def iso(time: datetime | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds: `2026-01-15T09:30:00.000Z`."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return answer | ({"rejected": launch.rejected} if lenient else {})

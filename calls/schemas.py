@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -21,11 +21,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from calls.statuses import CallStatus
 from campaigns.models import MAX_BATCH_SIZE, MIN_BATCH_SIZE
 from contacts.models import ContactRow
+from contacts.paging import Page
 from contacts.phone_numbers import REGIONS, UnusableNumber
 from contacts.schemas import ContactIn, Name, Text, number_error, without_nul
-from contacts.validation import ErrorDetail, InvalidInput, Location, error_details
+from contacts.validation import ErrorDetail, InvalidInput, Location, error_details, read_body
 
 Faults = Mapping[int, Sequence[Location]]
 
@@ -121,6 +123,7 @@ class PersonToCall:
     debt_reference: str
     consent: dict[str, Any] | None
     faulty: frozenset[str]
+    contact_id: UUID | None = None  # of a contact that the caller names beside the number
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,50 @@ def read_bulk_request(body: bytes, known_faults: Sequence[ErrorDetail] = ()) -> 
         people=people,
         errors=errors,
     )
+
+
+class CallsQuery(Page):
+    """Which calls to list."""
+
+    campaign_id: UUID | None = Field(None, alias="campaignId")
+    status: CallStatus | None = None
+
+
+class CallBody(CallIn):
+    """The fields of a request for one call: a contact object, and how to call."""
+
+    contact_id: UUID | None = Field(None, alias="contactUuid")
+    template_id: UUID | None = Field(None, alias="aiSettingsTemplateId")
+    update_existing: bool | None = Field(None, alias="updateExisting")
+    country_code: CountryCode | None = Field(None, alias="countryCode")
+
+
+def read_call_request(body: bytes) -> BulkRequest:
+    """Read the body of a request for one call, which is a campaign of one. Raises `InvalidInput`,
+    as does whatever finds more faults in what is returned: put them right with `of_one_call`.
+    """
+    asked = read_body(CallBody, body)
+    try:
+        person = _person(0, asked, asked.country_code, ())
+    except UnusableNumber as unusable:
+        raise InvalidInput([number_error(("body",), unusable)]) from None
+    return BulkRequest(
+        template_id=asked.template_id,
+        update_existing=bool(asked.update_existing),
+        country_code=asked.country_code or "",
+        batch_size=settings.CALL_BATCH_SIZE,
+        people=[replace(person, contact_id=asked.contact_id)],
+        errors=[],
+    )
+
+
+def of_one_call(refused: InvalidInput) -> InvalidInput:
+    """The refusal of a campaign of one, in the places of a request for one call."""
+    errors = refused.errors
+    for error in errors:
+        if _names_contact(error):
+            error["loc"] = ["body", *error["loc"][3:]]
+    return InvalidInput(errors)
 
 
 def _faults_by_contact(errors: Iterable[ErrorDetail]) -> Faults:

@@ -1,7 +1,8 @@
 """Launching a campaign: from a request that was read to calls that are queued."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,11 +22,14 @@ INSERT_CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What came of a request; `calls` keeps the request's order."""
+    """What came of a request; `calls` keeps the request's order, `rejected` says which contacts
+    were left out: `[{"index": 3, "detail": [errors]}]`.
+    """
 
     campaign: Campaign
     batches: int
     calls: list[CallLog]
+    rejected: list[dict[str, Any]]
 
 
 @transaction.atomic
@@ -33,22 +37,19 @@ def launch_campaign(
     request: BulkRequest,
     source: CampaignSource,
     *,
+    lenient: bool = False,
     name: str = "",
     api_client_id: UUID | None = None,
     created_by: Any = None,
 ) -> Launch:
     """Store the campaign, its contacts, batches and calls, and wake a worker for each batch.
 
-    All or nothing: raises `InvalidInput` naming every offending element, and stores nothing.
+    All or nothing: raises `InvalidInput` naming every offending element, and stores nothing. With
+    `lenient`, contacts that have faults are left out as if they had not been sent, and that is
+    raised only for faults of the request as a whole, or if nobody would be left.
     """
     version = _find_version(request)
-    contacts = Contact.objects.upsert(
-        (person.row for person in request.people), update_existing=request.update_existing
-    )
-    tags, missing = _resolve_tags(request.people, contacts, version)
-    if errors := request.errors + missing:
-        raise InvalidInput(sorted(errors, key=by_contact))
-
+    accepted, errors = _accept(request, version, lenient)
     campaign = Campaign.objects.create(
         name=name,
         source=source,
@@ -59,17 +60,88 @@ def launch_campaign(
         created_by=created_by,
     )
     now = timezone.now()
-    count = -(-len(request.people) // campaign.batch_size)
+    count = -(-len(accepted) // campaign.batch_size)
     batches = Batch.objects.bulk_create(
         Batch(campaign=campaign, number=number, woken_at=now) for number in range(1, count + 1)
     )
     calls = [
-        _queued_call(person, prompt_tags, contacts, campaign, batches)
-        for person, prompt_tags in zip(request.people, tags, strict=True)
+        _queued_call(person, contact, tags, campaign, batches[place // campaign.batch_size])
+        for place, (person, contact, tags) in enumerate(accepted)
     ]
     CallLog.objects.bulk_create(calls, batch_size=INSERT_CHUNK)
     wake("place_batch", [batch.pk for batch in batches])
-    return Launch(campaign, count, calls)
+    return Launch(campaign, count, calls, _by_index(errors))
+
+
+# A person, their contact, and the tags of their prompts.
+Accepted = tuple[PersonToCall, Contact, dict[str, str]]
+
+
+def _accept(
+    request: BulkRequest, version: TemplateVersion, lenient: bool
+) -> tuple[list[Accepted], list[ErrorDetail]]:
+    """Store the contacts that are to be called; return them, and what is wrong with the others.
+    Raises `InvalidInput`.
+    """
+    errors, people = list(request.errors), request.people
+    if not lenient:
+        accepted, missing = _store(people, version, request.update_existing)
+        if errors or missing:
+            raise InvalidInput(sorted(errors + missing, key=by_contact))
+        return accepted, []
+
+    people = _without(people, errors)
+    while people and all(by_contact(error) >= 0 for error in errors):
+        savepoint = transaction.savepoint()
+        accepted, missing = _store(people, version, request.update_existing)
+        if not missing:
+            transaction.savepoint_commit(savepoint)
+            return accepted, errors
+        # Once more without them: what is stored must be what the others alone would bring.
+        transaction.savepoint_rollback(savepoint)
+        errors += missing
+        people = _without(people, missing)
+    raise InvalidInput(sorted(errors, key=by_contact))
+
+
+def _without(people: Sequence[PersonToCall], errors: Sequence[ErrorDetail]) -> list[PersonToCall]:
+    faulty = {by_contact(error) for error in errors}
+    return [person for person in people if person.index not in faulty]
+
+
+def _by_index(errors: Sequence[ErrorDetail]) -> list[dict[str, Any]]:
+    groups = groupby(sorted(errors, key=by_contact), key=by_contact)
+    return [{"index": index, "detail": list(detail)} for index, detail in groups]
+
+
+def _store(
+    people: Sequence[PersonToCall], version: TemplateVersion, update_existing: bool
+) -> tuple[list[Accepted], list[ErrorDetail]]:
+    """Store contacts; return each person with contact and tags, and the tags that are missing."""
+    contacts = _store_contacts(people, update_existing)
+    tags, missing = _resolve_tags(people, contacts, version)
+    return list(zip(people, contacts, tags, strict=True)), missing
+
+
+def _store_contacts(people: Sequence[PersonToCall], update_existing: bool) -> list[Contact]:
+    """The contact of each: the one that is named, if there is such a one, else the number's."""
+    named = Contact.objects.select_for_update(no_key=True).in_bulk(
+        {person.contact_id for person in people if person.contact_id}
+    )
+    by_number = Contact.objects.upsert(
+        (person.row for person in people if person.contact_id not in named),
+        update_existing=update_existing,
+    )
+    for person in people:
+        contact = named.get(person.contact_id) if person.contact_id else None
+        if contact and update_existing and contact.take(person.row):
+            contact.save()
+    return [
+        named[person.contact_id]
+        if person.contact_id and person.contact_id in named
+        else by_number[person.row.phone_number]
+        for person in people
+    ]
 
 
 def _find_version(request: BulkRequest) -> TemplateVersion:
@@ -87,16 +159,14 @@ def _find_version(request: BulkRequest) -> TemplateVersion:
 
 
 def _resolve_tags(
-    people: Sequence[PersonToCall],
-    contacts: Mapping[str, Contact],
-    version: TemplateVersion,
+    people: Sequence[PersonToCall], contacts: Sequence[Contact], version: TemplateVersion
 ) -> tuple[list[dict[str, str]], list[ErrorDetail]]:
     """For each person the tags that their prompts are rendered with, and what is missing."""
     needed = version.tags
     required = [tag for tag in needed if tag not in version.tag_defaults]
     resolved, missing = [], []
-    for person in people:
-        stored = _contact_tags(contacts[person.row.phone_number])
+    for person, contact in zip(people, contacts, strict=True):
+        stored = _contact_tags(person, contact)
         tags = {tag: stored[tag] for tag in needed if tag in stored} | person.prompt_tags
         resolved.append(tags)
         missing += [
@@ -111,32 +181,32 @@ def _resolve_tags(
     return resolved, missing
 
 
-def _contact_tags(contact: Contact) -> dict[str, str]:
+def _contact_tags(person: PersonToCall, contact: Contact) -> dict[str, str]:
     """What a prompt may say of the person without being given it; an empty text is no value."""
     tags = {
         "firstName": contact.first_name,
         "lastName": contact.last_name,
         "email": contact.email,
-        "numberToCall": contact.phone_number,
+        "numberToCall": person.row.phone_number,
     }
     return {tag: value for tag, value in tags.items() if value}
 
 
 def _queued_call(
     person: PersonToCall,
+    contact: Contact,
     prompt_tags: dict[str, str],
-    contacts: Mapping[str, Contact],
     campaign: Campaign,
-    batches: Sequence[Batch],
+    batch: Batch,
 ) -> CallLog:
     call_id = uuid4()
     return CallLog(
         id=call_id,
         call_id=call_id,
         campaign=campaign,
-        batch=batches[person.index // campaign.batch_size],
+        batch=batch,
         position=person.index,
-        contact=contacts[person.row.phone_number],
+        contact=contact,
         phone_number=person.row.phone_number,
         prompt_tags=prompt_tags,
         metadata=person.metadata,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from calls.idempotency import prune_keys
 from calls.models import CallLog, SingletonTask, WebhookDelivery
 from calls.queue import wake
 from calls.statuses import TERMINAL
@@ -25,8 +26,12 @@ def sweep() -> None:
         wake("deliver_webhooks")
     if CallLog.objects.to_poll(now).exists() and _is_idle("poll_calls"):
         wake("poll_calls")
+    cancelling = Campaign.objects.filter(status=CampaignStatus.CANCELLING)
+    if cancelling.exists() and _is_idle("cancel_calls"):
+        wake("cancel_calls")
     _wake_batches()
-    _complete_campaigns()
+    _end_campaigns()
+    prune_keys()
 
 
 def _is_idle(task: str) -> bool:
@@ -46,8 +51,13 @@ def _wake_batches() -> None:
         wake("place_batch", ids)
 
 
-def _complete_campaigns() -> None:
+def _end_campaigns() -> None:
     calls = CallLog.objects.last_attempts().filter(campaign=OuterRef("pk"))
     unended = calls.exclude(status__in=TERMINAL)
-    finished = Campaign.objects.filter(~Exists(unended), status=CampaignStatus.RUNNING)
-    finished.update(status=CampaignStatus.COMPLETED, ended_at=timezone.now())
+    finished = Campaign.objects.filter(~Exists(unended))
+    now = timezone.now()
+    for before, after in (
+        (CampaignStatus.RUNNING, CampaignStatus.COMPLETED),
+        (CampaignStatus.CANCELLING, CampaignStatus.CANCELLED),
+    ):
+        finished.filter(status=before).update(status=after, ended_at=now)

@@ -6,8 +6,14 @@ from django.views.generic import RedirectView
 
 api = [
     path("", include("collections_platform.api.urls")),
+    path("", include("contacts.urls")),
     path("", include("calls.urls")),
 ]
+
+handler400 = "collections_platform.api.errors.bad_request"
+handler403 = "collections_platform.api.errors.permission_denied"
+handler404 = "collections_platform.api.errors.page_not_found"
+handler500 = "collections_platform.api.errors.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -7,7 +7,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -116,9 +115,9 @@ class InForceFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         match self.value():
             case "yes":
-                return queryset.filter(is_in_force=True)
+                return queryset.in_force()
             case "no":
-                return queryset.filter(is_in_force=False)
+                return queryset.exclude(pk__in=queryset.in_force().values("pk"))
         return queryset
 
 
@@ -139,19 +138,15 @@ class SuppressionAdmin(admin.ModelAdmin):
     readonly_fields = ["is_in_force", "created_at", "lifted_at"]
     actions = ["lift"]
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        in_force = Suppression.objects.in_force().filter(pk=OuterRef("pk"))
-        return super().get_queryset(request).annotate(is_in_force=Exists(in_force))
-
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj else ["contact", "reason", "note", "ends_at"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"reason": SuppressionReason.STAFF} | super().get_changeform_initial_data(request)
 
-    @admin.display(description=_("in force"), boolean=True, ordering="is_in_force")
-    def is_in_force(self, suppression: Any) -> bool:
-        return bool(suppression.is_in_force)
+    @admin.display(description=_("in force"), boolean=True)
+    def is_in_force(self, suppression: Suppression) -> bool:
+        return suppression.is_in_force
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -120,6 +120,7 @@ class SuppressionReason(models.TextChoices):
     DO_NOT_CALL = "do_not_call", _("asked not to be called")
     WRONG_NUMBER = "wrong_number", _("the number is someone else's")
     STAFF = "staff", _("decided by staff")
+    OTHER = "other", _("other: see the note")
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
@@ -153,3 +154,14 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return self.get_reason_display()
+
+    @property
+    def is_in_force(self) -> bool:
+        """As the queryset `in_force` has it, for a row at hand."""
+        has_ended = self.ends_at is not None and self.ends_at <= timezone.now()
+        return self.lifted_at is None and not has_ended
+
+    @property
+    def reason_told(self) -> str:
+        """The reason in a word, or in those of whoever gave another."""
+        return self.note if self.reason == SuppressionReason.OTHER and self.note else self.reason

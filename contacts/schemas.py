@@ -1,12 +1,14 @@
 """What a caller may say about a person."""
 
+from datetime import datetime
 from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.validators import validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from django.utils import timezone
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from contacts.models import ContactRow
@@ -76,6 +78,23 @@ class ContactIn(BaseModel):
             time_zone=self.time_zone or "",
             region=self.region or "",
         )
+
+
+def _is_to_come(time: datetime) -> datetime:
+    if time <= timezone.now():
+        raise PydanticCustomError("future", "Input should be a time to come")
+    return time
+
+
+class SuppressionIn(BaseModel):
+    """Why a person is not to be called, and until when."""
+
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+        AfterValidator(without_nul),
+    ]
+    until: Annotated[AwareDatetime, AfterValidator(_is_to_come)] | None = None
 
 
 def number_error(loc: Location, error: UnusableNumber) -> ErrorDetail:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import TypedDict, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticValidationError
@@ -37,6 +38,15 @@ def error_detail(loc: Iterable[str | int], msg: str, type: str) -> ErrorDetail:
 def raw_body(data: object) -> bytes:
     """The bytes of `request.data`; an empty body never reaches the parser, and is no bytes."""
     return data if isinstance(data, bytes) else b""
+
+
+def read_uuid(name: str, text: str) -> UUID:
+    """A UUID of the path. Raises `InvalidInput`."""
+    try:
+        return UUID(text)
+    except ValueError:
+        message = "Input should be a valid UUID"
+        raise InvalidInput([error_detail(["path", name], message, "uuid_parsing")]) from None
 
 
 def read_body(model: type[Model], body: bytes) -> Model:

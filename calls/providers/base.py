@@ -159,5 +159,11 @@ class Provider(ABC):
         """
 
     @abstractmethod
+    def cancel(self, request: CallRequest) -> None:
+        """Have a call that may ring stop ringing. For us it has ended already: later events of it
+        change nothing, and whatever is raised is only logged.
+        """
+
+    @abstractmethod
     def poll(self, requests: Sequence[CallRequest], now: datetime) -> list[Poll]:
         """Ask about calls that were, or may have been, placed: one answer per request."""

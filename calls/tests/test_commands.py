@@ -9,8 +9,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from calls.models import CallLog, WebhookEndpoint
-from calls.tests.factories import bulk_body
+from calls.tests.factories import bulk_body, make_call
 from campaigns.models import Campaign
+from campaigns.tests.factories import make_batch, make_campaign
 from templates.tests.factories import make_template
 
 pytestmark = pytest.mark.django_db
@@ -102,3 +103,26 @@ def test_add_webhook_endpoint_refuses_what_is_no_http_address(url: str) -> None:
     with pytest.raises(CommandError):
         run("add_webhook_endpoint", url)
     assert not WebhookEndpoint.objects.exists()
+
+
+def test_campaigns_are_listed_shown_and_controlled() -> None:
+    campaign = make_call(batch=make_batch(campaign=make_campaign(name="تذكير"))).campaign
+    assert "تذكير" in run("campaign", "list")[0]
+    shown = json.loads(run("campaign", "show", str(campaign.pk))[0])
+    assert shown["counts"]["status"] == {"queued": 1}
+    for action, status in (
+        ("pause", "paused"),
+        ("pause", "paused"),
+        ("resume", "running"),
+        ("cancel", "cancelling"),
+    ):
+        said, _ = run("campaign", action, str(campaign.pk))
+        assert said == f"The campaign is {status}.\n"
+    with pytest.raises(CommandError, match="The campaign is cancelling"):
+        run("campaign", "resume", str(campaign.pk))
+
+
+@pytest.mark.parametrize("name", ["x", "550e8400-e29b-41d4-a716-446655440000"])
+def test_an_unknown_campaign_is_said_to_be(name: str) -> None:
+    with pytest.raises(CommandError, match="no campaign"):
+        run("campaign", "pause", name)

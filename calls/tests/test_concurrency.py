@@ -38,6 +38,9 @@ class Counting(Provider):
             self.placed[str(request.attempt_id)] += 1
         return Placement(f"c-{request.attempt_id}")
 
+    def cancel(self, request: CallRequest) -> None:
+        raise AssertionError("not asked here")
+
     def poll(self, requests: object, now: object) -> list[object]:  # type: ignore[override]
         return []
 

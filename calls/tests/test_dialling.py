@@ -33,6 +33,7 @@ class Recorder(Provider):
 
     capabilities = Capabilities(placements_at_once=10)
     requests: ClassVar[list[CallRequest]] = []
+    cancelled: ClassVar[list[CallRequest]] = []
     failure: ClassVar[Exception | None] = None
 
     def place(self, request: CallRequest) -> Placement:
@@ -40,6 +41,9 @@ class Recorder(Provider):
         if self.failure:
             raise self.failure
         return Placement(f"r-{request.attempt_id}", "+12025550100", timezone.now())
+
+    def cancel(self, request: CallRequest) -> None:
+        self.cancelled.append(request)
 
     def poll(self, requests: object, now: object) -> list[Poll]:
         raise AssertionError("not asked here")
@@ -49,7 +53,7 @@ class Recorder(Provider):
 def recorder(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[type[Recorder]]:
     monkeypatch.setitem(providers.PROVIDERS, "recorder", Recorder)
     settings.CALL_PROVIDER = "recorder"
-    Recorder.requests, Recorder.failure = [], None
+    Recorder.requests, Recorder.cancelled, Recorder.failure = [], [], None
     yield Recorder
     providers.get_provider.cache_clear()
 

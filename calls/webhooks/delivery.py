@@ -22,11 +22,12 @@ from django.utils import timezone
 
 from calls.models import DeliveryStatus, SingletonTask, WebhookDelivery, WebhookEndpoint
 from calls.models.webhook import PayloadForm
-from calls.payloads import call_data, iso
+from calls.payloads import call_data
 from calls.queue import wake
 from calls.slices import Slice, is_draining
 from calls.webhooks.network import DeadlineTransport
 from calls.webhooks.signing import signed_headers
+from contacts.times import iso
 
 RETRY_AFTER = (
     timedelta(seconds=5),

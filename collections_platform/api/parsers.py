@@ -13,11 +13,18 @@ class BodyTooLarge(APIException):
     default_code = "too_large"
 
 
+class EncodedBody(APIException):
+    status_code = 415
+    default_detail = "Send the body without Content-Encoding."
+    default_code = "unsupported_encoding"
+
+
 class RawJSONParser(BaseParser):
     """Hands the view the bytes of a JSON body: the request's schema reads them itself.
 
     Read from the stream, because Django's own limit on a body (2.5 MiB) is below a bulk request
-    of 10,000 contacts. Raises `BodyTooLarge` above BULK_MAX_BODY_BYTES.
+    of 10,000 contacts. Raises `BodyTooLarge` above BULK_MAX_BODY_BYTES,
+    and `EncodedBody` for a compressed one.
     """
 
     media_type = "application/json"
@@ -25,6 +32,9 @@ class RawJSONParser(BaseParser):
     def parse(  # type: ignore[override]  # the stubs know parsed bodies only
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> bytes:
+        request = parser_context["request"]
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise EncodedBody
         body = stream.read(settings.BULK_MAX_BODY_BYTES + 1)
         if len(body) > settings.BULK_MAX_BODY_BYTES:
             raise BodyTooLarge

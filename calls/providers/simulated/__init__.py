@@ -43,6 +43,9 @@ class SimulatedProvider(Provider):
             poll_at=current_course(request).moments[0].at,
         )
 
+    def cancel(self, request: CallRequest) -> None:
+        """Nothing rings."""
+
     def poll(self, requests: Sequence[CallRequest], now: datetime) -> list[Poll]:
         """What has happened by `now`; of a call that is over, its end alone."""
         return [poll_one(request, now) for request in requests]

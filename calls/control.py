@@ -1,0 +1,141 @@
+"""Acting on what runs: pausing, resuming and cancelling campaigns, cancelling a call."""
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from calls.dialling import call_request
+from calls.endings import end_calls
+from calls.models import CallLog, SingletonTask
+from calls.providers import get_provider
+from calls.providers.base import Ending
+from calls.queue import wake
+from calls.slices import Slice
+from calls.statuses import CallStatus
+from campaigns.models import Campaign, CampaignStatus
+
+logger = logging.getLogger(__name__)
+
+CANCELLED_AT_ONCE = 500
+LEASE_SECONDS = 60
+UNANSWERED = (CallStatus.DIALING, CallStatus.RINGING)
+
+
+class NotAllowed(Exception):
+    """The status of the campaign or the call does not allow this."""
+
+
+def pause_campaign(campaign: Campaign) -> None:
+    """Dial nobody more until it is resumed; calls that ring or are answered go on."""
+    _change(campaign, CampaignStatus.PAUSED, {CampaignStatus.RUNNING})
+
+
+@transaction.atomic
+def resume_campaign(campaign: Campaign) -> None:
+    """Go on dialling."""
+    if _change(campaign, CampaignStatus.RUNNING, {CampaignStatus.PAUSED}):
+        due = CallLog.objects.due(timezone.now()).filter(campaign=campaign)
+        wake("place_batch", sorted(set(due.values_list("batch_id", flat=True).distinct())))
+
+
+@transaction.atomic
+def cancel_campaign(campaign: Campaign) -> None:
+    """End what is queued and what rings; conversations go on to their end.
+
+    The campaign is `cancelling` until a worker has done so.
+    """
+    open_statuses = {
+        CampaignStatus.DRAFT,
+        CampaignStatus.SCHEDULED,
+        CampaignStatus.RUNNING,
+        CampaignStatus.PAUSED,
+    }
+    if campaign.status == CampaignStatus.CANCELLED:
+        return
+    if _change(campaign, CampaignStatus.CANCELLING, open_statuses):
+        wake("cancel_calls")
+
+
+@transaction.atomic
+def _change(campaign: Campaign, new: str, allowed_from: set[CampaignStatus]) -> bool:
+    """Change the status; False if it is so already. Raises `NotAllowed`."""
+    if Campaign.objects.filter(pk=campaign.pk, status__in=allowed_from).update(status=new):
+        campaign.status = new
+        return True
+    campaign.refresh_from_db(fields=["status"])
+    if campaign.status == new:
+        return False
+    raise NotAllowed(f"The campaign is {campaign.status}.")
+
+
+def cancel_calls() -> None:
+    """End the calls of campaigns that are being cancelled; one worker at a time does."""
+    task = SingletonTask.named("cancel_calls")
+    if not task.take_lease(LEASE_SECONDS):
+        return
+    try:
+        a_while = Slice()
+        while not a_while.is_over and _cancel_some():
+            task.renew_lease(LEASE_SECONDS)
+    finally:
+        task.release_lease()
+
+
+def _cancel_some() -> bool:
+    with transaction.atomic():
+        calls = list(
+            _cancellable()
+            .filter(campaign__status=CampaignStatus.CANCELLING)
+            .order_by("pk")
+            .select_for_update(of=("self",), skip_locked=True)[:CANCELLED_AT_ONCE]
+        )
+        ringing = _end_cancelled(calls)
+    _tell_providers(ringing)
+    return bool(calls)
+
+
+def cancel_call(call_id: UUID) -> CallLog:
+    """End a call that is queued, waits for another attempt, or rings; return its last attempt.
+
+    Raises `CallLog.DoesNotExist`, and `NotAllowed` once the person has answered or it has ended.
+    """
+    with transaction.atomic():
+        call = _cancellable(call_id=call_id).select_for_update(of=("self",)).first()
+        if call is None:
+            call = CallLog.objects.select_related("account").get(
+                call_id=call_id, is_last_attempt=True
+            )
+            if call.status != CallStatus.CANCELLED:
+                raise NotAllowed(f"The call is {call.status}.")
+            return call
+        ringing = _end_cancelled([call])
+    _tell_providers(ringing)
+    return call
+
+
+def _cancellable(**which: Any) -> QuerySet[CallLog]:
+    return CallLog.objects.filter(
+        status__in=[CallStatus.QUEUED, *UNANSWERED], **which
+    ).select_related("campaign__template_version", "account")
+
+
+def _end_cancelled(calls: list[CallLog]) -> list[CallLog]:
+    """End the calls; return those that the provider has to be told of."""
+    ringing = [call for call in calls if call.status in UNANSWERED]
+    now = timezone.now()
+    end_calls([(c, Ending(CallStatus.CANCELLED, "cancelled", is_final=True), now) for c in calls])
+    return ringing
+
+
+def _tell_providers(ringing: list[CallLog]) -> None:
+    """Have the line go quiet. That the call is cancelled is settled whatever they answer."""
+    for call in ringing:
+        if call.account:
+            try:
+                get_provider(call.account.provider).cancel(call_request(call))
+            except Exception as error:
+                logger.warning("Call %s rings on: %s", call.pk, type(error).__name__)

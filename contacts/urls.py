@@ -1,0 +1,13 @@
+from django.urls import path
+
+from contacts import views
+
+urlpatterns = [
+    path("contact", views.ContactsView.as_view(), name="contacts"),
+    path("contact/<str:contact_id>", views.ContactView.as_view(), name="contact"),
+    path(
+        "contact/<str:contact_id>/suppression",
+        views.SuppressionView.as_view(),
+        name="suppression",
+    ),
+]
