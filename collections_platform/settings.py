@@ -149,6 +149,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "TITLE": "Collections platform",
     "VERSION": "1.0.0",
+    "TAGS": [{"name": name} for name in ("Access", "Calls", "Campaigns", "Contacts", "Templates")],
     "SERVERS": [{"url": "/"}, {"url": "/api-service/v1"}],
     "PREPROCESSING_HOOKS": ["collections_platform.api.openapi.schema.bare_paths"],
     "POSTPROCESSING_HOOKS": ["collections_platform.api.openapi.schema.complete"],

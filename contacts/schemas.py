@@ -61,12 +61,18 @@ class ContactIn(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    number_to_call: Text = Field(alias="numberToCall")
+    number_to_call: Text = Field(
+        alias="numberToCall",
+        description="E.164, or as written in the country of `countryCode`; no extension",
+        examples=["+966500000001"],
+    )
     first_name: Name | None = Field(None, alias="firstName")
     last_name: Name | None = Field(None, alias="lastName")
     email: Email | None = None
-    time_zone: TimeZone | None = Field(None, alias="timeZone")
-    region: Region | None = None
+    time_zone: TimeZone | None = Field(
+        None, alias="timeZone", description="IANA time zone", examples=["Asia/Riyadh"]
+    )
+    region: Region | None = Field(None, description="ISO 3166-2 subdivision", examples=["US-CA"])
 
     def to_row(self, country_code: str | None) -> ContactRow:
         """Raises `UnusableNumber`."""
@@ -93,6 +99,7 @@ class SuppressionIn(BaseModel):
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
         AfterValidator(without_nul),
+        Field(examples=["do_not_call"]),
     ]
     until: Annotated[AwareDatetime, AfterValidator(_is_to_come)] | None = None
 

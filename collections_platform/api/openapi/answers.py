@@ -5,18 +5,16 @@ answers are built as plain dictionaries. Tests hold the two against each other.
 from typing import Annotated, Any, Literal, get_type_hints
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from calls.statuses import CallStatus, Sentiment
 from campaigns.models import CampaignStatus
+from contacts.paging import MAX_SIZE
 from contacts.validation import ErrorDetail
 
 E164 = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
 PassOrFail = Literal["pass", "fail"]
 Count = Annotated[int, Field(ge=0)]
-Status = Annotated[str, WithJsonSchema({"type": "string", "enum": CallStatus.values})]
-CampaignState = Annotated[str, WithJsonSchema({"type": "string", "enum": CampaignStatus.values})]
-SentimentWord = Annotated[str, WithJsonSchema({"type": "string", "enum": Sentiment.values})]
 
 
 class Token(BaseModel):
@@ -90,7 +88,7 @@ class CallData(BaseModel):
         Field(description="the outcome in the template's words; without one the status"),
     ]
     callOutputReasoning: str
-    sentimentOutput: SentimentWord
+    sentimentOutput: Sentiment
     sentimentOutputReasoning: str
     transcription: Annotated[str, Field(description='`""` if there is none')]
     recordingUrl: str | None
@@ -111,7 +109,7 @@ class CallData(BaseModel):
 class Attempt(CallData):
     """One attempt as it stands now."""
 
-    status: Status
+    status: CallStatus
     systemPrompt: Annotated[str | None, Field(description="as sent; null before dialling")]
     firstMessage: Annotated[str | None, Field(description="as sent; null before dialling")]
 
@@ -120,6 +118,19 @@ class Call(Attempt):
     """A call as its last attempt stands now, with all its attempts in their order."""
 
     attempts: list[Attempt]
+
+
+class Page(BaseModel):
+    """A page of a list, the newest first. A page behind the last is empty."""
+
+    total: Annotated[Count, Field(description="how many there are on all pages")]
+    page: Annotated[int, Field(ge=1)]
+    size: Annotated[int, Field(ge=1, le=MAX_SIZE)]
+    pages: Count
+
+
+class CallPage(Page):
+    items: list[Attempt]
 
 
 # --- Campaigns ----------------------------------------------------------------------------------
@@ -132,8 +143,71 @@ class Counts(BaseModel):
 
 class Campaign(BaseModel):
     campaignId: UUID
-    status: CampaignState
+    status: CampaignStatus
     counts: Counts
+
+
+# --- Contacts -----------------------------------------------------------------------------------
+
+
+class Suppression(BaseModel):
+    """Nobody calls this person."""
+
+    reason: str
+    until: Annotated[AwareDatetime | None, Field(description="null: until it is lifted")]
+    createdAt: AwareDatetime
+
+
+class Contact(BaseModel):
+    contactUuid: UUID
+    phoneNumber: E164
+    firstName: str
+    lastName: str
+    email: str
+    timeZone: str
+    region: str
+    createdAt: AwareDatetime
+    updatedAt: AwareDatetime
+    suppressions: Annotated[list[Suppression], Field(description="those in force")]
+
+
+class ContactPage(Page):
+    items: list[Contact]
+
+
+# --- Templates ----------------------------------------------------------------------------------
+
+
+class Tag(BaseModel):
+    """A `{{tag}}` of a template."""
+
+    name: str
+    required: Annotated[bool, Field(description="the template has no default for it")]
+
+
+class Outcome(BaseModel):
+    """What a call of this template may bring."""
+
+    word: str
+    description: str
+
+
+class SettingsTemplate(BaseModel):
+    """An AI settings template in its newest version."""
+
+    aiSettingsTemplateId: UUID
+    name: str
+    isDefault: bool
+    version: int
+    language: str
+    promptTags: list[Tag]
+    outcomes: list[Outcome]
+
+
+class SettingsTemplatePage(Page):
+    """A page of a list, by name. A page behind the last is empty."""
+
+    items: list[SettingsTemplate]
 
 
 # --- Errors -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from collections_platform.api.openapi.answers import InvalidInput, Refusal
 from collections_platform.api.openapi.examples import BULK_REFUSAL
 from collections_platform.api.tokens import LIFETIME_SECONDS
 
+SCHEMAS = "#/components/schemas/{model}"
 SECURITY = "bearer"
 PARAMETERS = {
     "IdempotencyKey": {
@@ -53,7 +54,9 @@ REFUSALS = {
     " revoked.",
     HTTPStatus.FORBIDDEN: "The client lacks the scope that this takes.",
     HTTPStatus.NOT_FOUND: "There is none with this id.",
+    HTTPStatus.CONFLICT: "Its status does not allow this.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than {limit} bytes.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The address with its query is longer than the server reads.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`, or is compressed.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Something in the request is wrong; nothing was done.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts; try again after `Retry-After` seconds.",
@@ -113,7 +116,7 @@ def _schemas(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
     # is the mode of both: as serialized, a default would be a promise.
     _, document = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)],
-        ref_template="#/components/schemas/{model}",
+        ref_template=SCHEMAS,
         schema_generator=ModelSchema,
     )
     schemas: dict[str, Any] = document["$defs"]

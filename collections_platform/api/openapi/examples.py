@@ -26,6 +26,7 @@ BULK_REQUEST: dict[str, Any] = {
         },
     ],
 }
+CALL_REQUEST = BULK_REQUEST["contacts"][0] | {"countryCode": "SA"}
 BULK_ANSWER: dict[str, Any] = {
     "campaignId": "97c59322-7a8d-4f22-846d-732106971a5e",
     "batchSize": 50,

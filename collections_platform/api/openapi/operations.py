@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from calls.schemas import BulkBody
+from calls.schemas import BulkBody, CallBody, CallsQuery
 from collections_platform.api.openapi import answers, examples
 from collections_platform.api.schemas import TokenRequest
+from contacts.paging import Page
+from contacts.schemas import SuppressionIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +60,40 @@ OPERATIONS = {
         answer_headers=["Preference-Applied"],
         examples={"request": examples.BULK_REQUEST, "201": examples.BULK_ANSWER},
     ),
+    ("POST", "/ai/phone-calls/action/call"): Operation(
+        name="call",
+        tag="Calls",
+        summary="Call one person",
+        description="A campaign of one. The contact is found by number, and added if there is"
+        " none; `contactUuid` names another contact whom this number reaches.",
+        body=CallBody,
+        answer=answers.AcceptedSingleCall,
+        status=HTTPStatus.CREATED,
+        headers=["IdempotencyKey"],
+        examples={"request": examples.CALL_REQUEST},
+    ),
+    ("GET", "/ai/phone-calls"): Operation(
+        name="listCalls",
+        tag="Calls",
+        summary="List calls",
+        description="Each by its last attempt.",
+        query=CallsQuery,
+        answer=answers.CallPage,
+    ),
     ("GET", "/ai/phone-calls/{callId}"): Operation(
         name="getCall",
         tag="Calls",
         summary="Read a call",
         answer=answers.Call,
+    ),
+    ("POST", "/ai/phone-calls/{callId}/action/cancel"): Operation(
+        name="cancelCall",
+        tag="Calls",
+        summary="Cancel a call",
+        description="Ends what is queued, rings or waits for another attempt. Once more: nothing"
+        " happens. Answered or ended: 409.",
+        answer=answers.Call,
+        refusals=[HTTPStatus.CONFLICT],
     ),
     ("GET", "/ai/campaigns/{campaignId}"): Operation(
         name="getCampaign",
@@ -70,5 +101,50 @@ OPERATIONS = {
         summary="Read a campaign",
         answer=answers.Campaign,
         examples={"200": examples.CAMPAIGN},
+    ),
+    ("POST", "/ai/campaigns/{campaignId}/action/{action}"): Operation(
+        name="controlCampaign",
+        tag="Campaigns",
+        summary="Pause, resume or cancel a campaign",
+        description="Paused, nobody more is dialled. Cancelled, what is queued or rings is ended,"
+        " and conversations go on to their end. Once more: nothing happens.",
+        answer=answers.Campaign,
+        refusals=[HTTPStatus.CONFLICT],
+    ),
+    ("GET", "/contact"): Operation(
+        name="listContacts",
+        tag="Contacts",
+        summary="List contacts",
+        query=Page,
+        answer=answers.ContactPage,
+    ),
+    ("GET", "/contact/{contactUuid}"): Operation(
+        name="getContact",
+        tag="Contacts",
+        summary="Read a contact",
+        answer=answers.Contact,
+    ),
+    ("POST", "/contact/{contactUuid}/suppression"): Operation(
+        name="suppressContact",
+        tag="Contacts",
+        summary="Have nobody call a person",
+        description="Holds for calls already queued too. `reason` is a word such as"
+        " `do_not_call`, or any text.",
+        body=SuppressionIn,
+        answer=answers.Contact,
+    ),
+    ("DELETE", "/contact/{contactUuid}/suppression"): Operation(
+        name="liftSuppression",
+        tag="Contacts",
+        summary="Let a person be called again",
+        description="Lifts every suppression in force.",
+        answer=answers.Contact,
+    ),
+    ("GET", "/ai/settings-templates"): Operation(
+        name="listSettingsTemplates",
+        tag="Templates",
+        summary="List AI settings templates",
+        query=Page,
+        answer=answers.SettingsTemplatePage,
     ),
 }

@@ -7,8 +7,10 @@ from typing import Any
 
 from drf_spectacular.drainage import warn
 from drf_spectacular.openapi import AutoSchema
+from pydantic import BaseModel
 
 from collections_platform.api.openapi.components import (
+    SCHEMAS,
     SECURITY,
     components,
     content_of,
@@ -59,7 +61,11 @@ class OperationSchema(AutoSchema):
             "operationId": operation.name,
             "tags": [operation.tag],
             "summary": operation.summary,
-            "parameters": [*_path_parameters(path), *_other_parameters(operation)],
+            "parameters": [
+                *(self._path_parameter(name) for name in re.findall(r"{(\w+)}", path)),
+                *query_parameters(operation.query),
+                *(reference("parameters", name) for name in operation.headers),
+            ],
             "security": [{SECURITY: [scope]}] if self.view.authentication_classes else [],
             "responses": _answer(operation) | _refusals(operation, "{" in path, bool(scope)),
         }
@@ -70,19 +76,27 @@ class OperationSchema(AutoSchema):
             told["requestBody"] = {"required": True, "content": content}
         return told
 
+    def _path_parameter(self, name: str) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "string", "format": "uuid"}
+        if name == "action":
+            schema = {"enum": list(self.view.actions)}
+        return {"name": name, "in": "path", "required": True, "schema": schema}
 
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    uuid = {"type": "string", "format": "uuid"}
+
+def query_parameters(model: type[BaseModel] | None) -> list[dict[str, Any]]:
+    schema = model.model_json_schema(ref_template=SCHEMAS) if model else {"properties": {}}
     return [
-        {"name": name, "in": "path", "required": True, "schema": uuid}
-        for name in re.findall(r"{(\w+)}", path)
+        {"name": name, "in": "query", "schema": _without_null(told)}
+        for name, told in schema["properties"].items()
     ]
 
 
-def _other_parameters(operation: Operation) -> list[dict[str, Any]]:
-    properties = operation.query.model_json_schema()["properties"] if operation.query else {}
-    query = [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
-    return query + [reference("parameters", name) for name in operation.headers]
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What may be left out cannot be null in a query."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if kinds:
+        return dict(kinds[0])
+    return {key: value for key, value in schema.items() if key != "title"}
 
 
 def _answer(operation: Operation) -> dict[str, Any]:
@@ -100,10 +114,14 @@ def _refusals(operation: Operation, names_a_row: bool, is_protected: bool) -> di
         possible |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     if names_a_row:
         possible |= {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
-    if operation.query or operation.body:
-        possible |= {HTTPStatus.UNPROCESSABLE_ENTITY}
+    if operation.query:
+        possible |= {HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.UNPROCESSABLE_ENTITY}
     if operation.body:
-        possible |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
+        possible |= {
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        }
     return {
         str(status.value): reference("responses", refusal_name(status))
         for status in sorted(possible)

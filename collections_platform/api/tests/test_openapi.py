@@ -23,6 +23,8 @@ from collections_platform.api.openapi import answers
 from collections_platform.api.openapi.operations import OPERATIONS
 from collections_platform.api.openapi.views import description
 from collections_platform.api.tests.factories import Api
+from contacts.tests.factories import make_contact
+from templates.tests.factories import make_template
 
 BULK = "/ai/phone-calls/action/call-bulk"
 
@@ -138,10 +140,12 @@ def test_the_bulk_request_is_told_with_its_limits(settings: Any) -> None:
     assert body["required"] == ["contacts"]
     contacts = body["properties"]["contacts"]
     assert (contacts["minItems"], contacts["maxItems"]) == (1, 17)
-    size = {"type": "integer", "minimum": 10, "maximum": 1000}
-    assert body["properties"]["batchSize"]["anyOf"] == [size, {"type": "null"}]
-    code = {"type": "string", "pattern": "^[A-Z]{2}$"}
-    assert body["properties"]["countryCode"]["anyOf"] == [code, {"type": "null"}]
+    size, null = body["properties"]["batchSize"]["anyOf"]
+    assert (size["type"], size["minimum"], size["maximum"]) == ("integer", 10, 1000)
+    assert null == {"type": "null"}
+    code, null = body["properties"]["countryCode"]["anyOf"]
+    assert (code["type"], code["pattern"]) == ("string", "^[A-Z]{2}$")
+    assert null == {"type": "null"}
     contact = schemas["CallIn"]
     assert contact["required"] == ["numberToCall"]
     assert contact["properties"]["firstName"]["anyOf"][0]["maxLength"] == 255
@@ -179,13 +183,46 @@ def assert_told(document: Any, model: type[BaseModel], answer: Any) -> None:
 
 @pytest.mark.django_db
 def test_calls_and_campaigns_are_answered_as_told(document: Any) -> None:
-    call = make_call()
-    api = Api()
+    api, call = Api(), make_call()
     answer = api.get(f"/ai/phone-calls/{call.call_id}").json()
     assert_told(document, answers.Call, answer)
     assert_told(document, answers.Attempt, answer["attempts"][0])
+    page = api.get("/ai/phone-calls").json()
+    assert_told(document, answers.CallPage, page)
+    assert_told(document, answers.Attempt, page["items"][0])
     campaign = api.get(f"/ai/campaigns/{call.campaign_id}").json()
     assert_told(document, answers.Campaign, campaign)
+
+
+@pytest.mark.django_db
+def test_what_is_accepted_is_answered_as_told(document: Any) -> None:
+    make_template(is_default=True)
+    api, contact = Api(), {"numberToCall": "+966500000001", "promptTags": {"amount": "5"}}
+    api.headers["Prefer"] = "handling=lenient"
+    launched = api.post(BULK, {"contacts": [contact, {"numberToCall": "1"}]}).json()
+    assert_told(document, answers.BulkAnswer, launched)
+    assert_told(document, answers.RejectedContact, launched["rejected"][0])
+    single = api.post("/ai/phone-calls/action/call", contact).json()
+    assert_told(document, answers.AcceptedSingleCall, single)
+    refused = api.post(BULK, {"contacts": []}).json()
+    assert_told(document, answers.InvalidInput, refused)
+
+
+@pytest.mark.django_db
+def test_contacts_and_templates_are_answered_as_told(document: Any) -> None:
+    make_template(is_default=True)
+    api, contact = Api(), make_contact()
+    address = f"/contact/{contact.pk}"
+    suppressed = api.post(f"{address}/suppression", {"reason": "do_not_call"}).json()
+    assert_told(document, answers.Contact, suppressed)
+    assert_told(document, answers.Suppression, suppressed["suppressions"][0])
+    assert_told(document, answers.Contact, api.get(address).json())
+    assert_told(document, answers.ContactPage, api.get("/contact").json())
+    page = api.get("/ai/settings-templates").json()
+    assert_told(document, answers.SettingsTemplatePage, page)
+    assert_told(document, answers.SettingsTemplate, page["items"][0])
+    assert_told(document, answers.Tag, page["items"][0]["promptTags"][0])
+    assert_told(document, answers.Outcome, page["items"][0]["outcomes"][0])
 
 
 @pytest.mark.django_db
