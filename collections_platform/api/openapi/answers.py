@@ -235,8 +235,16 @@ class EndedCallData(CallData):
 
 
 class PhoneCallEnded(BaseModel):
-    """What an endpoint receives; one in the *flat* form gets the object in `data` alone."""
+    """What an endpoint receives; in the *flat* form `data` alone."""
 
     type: Literal["phone_call.ended"]
     timestamp: Annotated[AwareDatetime, Field(description="when the attempt ended")]
     data: EndedCallData
+
+
+class CampaignCompleted(BaseModel):
+    """What an endpoint that asked for it receives; in the *flat* form `data` alone."""
+
+    type: Literal["campaign.completed"]
+    timestamp: Annotated[AwareDatetime, Field(description="when the campaign ended")]
+    data: Campaign

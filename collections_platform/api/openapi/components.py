@@ -55,7 +55,8 @@ REFUSALS = {
     HTTPStatus.FORBIDDEN: "The client lacks the scope that this takes.",
     HTTPStatus.NOT_FOUND: "There is none with this id.",
     HTTPStatus.CONFLICT: "Its status does not allow this.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than {limit} bytes.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large: a request for calls may"
+    " have up to {limit} bytes.",
     HTTPStatus.REQUEST_URI_TOO_LONG: "The address with its query is longer than the server reads.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`, or is compressed.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Something in the request is wrong; nothing was done.",

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from collections_platform.api.openapi.answers import PhoneCallEnded
+from collections_platform.api.openapi.answers import CampaignCompleted, PhoneCallEnded
 from collections_platform.api.openapi.components import content_of
 
 SIGNED = (
@@ -31,6 +31,7 @@ EVENTS = {
     "phone_call.ended": Event(
         "An attempt to call ended, or a call was cancelled or skipped before any", PhoneCallEnded
     ),
+    "campaign.completed": Event("A campaign's last call has ended", CampaignCompleted),
 }
 
 
