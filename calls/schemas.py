@@ -73,7 +73,10 @@ CountryCode = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Z]{2}$"),
     AfterValidator(_is_region),
-    Field(description="ISO 3166-1 alpha-2; reads numbers without a country code"),
+    Field(
+        description="ISO 3166-1 alpha-2; reads numbers without a country code",
+        json_schema_extra={"enum": sorted(REGIONS)},
+    ),
 ]
 BatchSize = Annotated[
     int,

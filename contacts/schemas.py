@@ -1,6 +1,6 @@
 """What a caller may say about a person."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
@@ -50,9 +50,14 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=255), AfterValidator(without_nul)
 ]
 Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_is_email)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254),
+    AfterValidator(_is_email),
+    Field(json_schema_extra={"format": "email"}),
 ]
-TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
+TimeZone = Annotated[
+    str, AfterValidator(_is_time_zone), Field(json_schema_extra={"format": "time-zone"})
+]
 Region = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}-[A-Z0-9]{1,3})?$")]
 
 
@@ -65,6 +70,7 @@ class ContactIn(BaseModel):
         alias="numberToCall",
         description="E.164, or as written in the country of `countryCode`; no extension",
         examples=["+966500000001"],
+        json_schema_extra={"format": "phone"},
     )
     first_name: Name | None = Field(None, alias="firstName")
     last_name: Name | None = Field(None, alias="lastName")
@@ -87,9 +93,14 @@ class ContactIn(BaseModel):
 
 
 def _is_to_come(time: datetime) -> datetime:
-    if time <= timezone.now():
+    """In UTC: PostgreSQL takes no offset of 16 hours or more, and the year 9999 ends in it."""
+    try:
+        in_utc = time.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("future", "Input should be a time before the year 9999") from None
+    if in_utc <= timezone.now():
         raise PydanticCustomError("future", "Input should be a time to come")
-    return time
+    return in_utc
 
 
 class SuppressionIn(BaseModel):

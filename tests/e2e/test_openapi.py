@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from collections_platform.ops.demo_data import TEMPLATE_ID
+from collections_platform.ops.processes import PROJECT
 from tests.processes import Platform
 
 pytestmark = pytest.mark.workers
@@ -22,13 +24,14 @@ SECONDS = 75
 
 
 def test_the_server_keeps_to_its_description(platform: Platform, tmp_path: Path) -> None:
-    platform.environment["DEMO"] = "1"
-    platform.manage("load_demo_data")
+    template = f"AISettingsTemplate.objects.create(pk='{TEMPLATE_ID}', name='x', is_default=True)"
+    platform.evaluate(f"{template}.revise(system_prompt='Pay, please.').pk")
     client = json.loads(platform.manage("create_api_client", "schemathesis"))
     url = platform.start_web()
     answer = httpx2.post(f"{url}/auth/v1/api-key/auth", json=client)
     token = answer.json()["access_token"]
 
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks", "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/schema"),
@@ -38,7 +41,7 @@ def test_the_server_keeps_to_its_description(platform: Platform, tmp_path: Path)
             *("--continue-on-failure", "--no-color", "--generation-database", "none"),
         ],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONWARNINGS": "default"},
+        env=os.environ | hooks,
         capture_output=True,
         text=True,
         timeout=SECONDS * 3,
@@ -46,3 +49,4 @@ def test_the_server_keeps_to_its_description(platform: Platform, tmp_path: Path)
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert platform.evaluate("CallLog.objects.count()") > 100
