@@ -245,6 +245,7 @@ def test_the_page_asks_nobody_but_us(client: Client) -> None:
     policy = answer["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "script-src" not in policy
+    assert "unsafe" not in policy
     page = answer.content.decode()
     assert "//" not in page.replace("<!DOCTYPE html>", "")
     assert not re.search(r"<script(?! src=)|<style|\son\w+=|javascript:", page)
