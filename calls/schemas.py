@@ -65,8 +65,27 @@ def _is_within_limit(contacts: list[Any]) -> list[Any]:
     return contacts
 
 
-CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$"), AfterValidator(_is_region)]
-BatchSize = Annotated[int, Field(ge=MIN_BATCH_SIZE, le=MAX_BATCH_SIZE)]
+TemplateId = Annotated[UUID, Field(description="absent: the default template")]
+UpdateExisting = Annotated[
+    bool, Field(description="give a contact that exists the names and email that are sent")
+]
+CountryCode = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Z]{2}$"),
+    AfterValidator(_is_region),
+    Field(
+        description="ISO 3166-1 alpha-2; reads numbers without a country code",
+        json_schema_extra={"enum": sorted(REGIONS)},
+    ),
+]
+BatchSize = Annotated[
+    int,
+    Field(
+        ge=MIN_BATCH_SIZE,
+        le=MAX_BATCH_SIZE,
+        description="calls per batch; absent: what the server is set to",
+    ),
+]
 JSONObject = Annotated[dict[str, Any], AfterValidator(_is_storable)]
 
 
@@ -83,9 +102,17 @@ class Consent(BaseModel):
 class CallIn(ContactIn):
     """A contact object: one person to call, and what the call is about."""
 
-    metadata: JSONObject | None = None
-    prompt_tags: dict[Text, Text] | None = Field(None, alias="promptTags")
-    debt_reference: Name | None = Field(None, alias="debtReference")
+    metadata: JSONObject | None = Field(
+        None, description="stored with the call and sent in webhooks; never interpreted"
+    )
+    prompt_tags: dict[Text, Text] | None = Field(
+        None,
+        alias="promptTags",
+        description="replaces `{{key}}` in the template's prompts by the value, literally",
+    )
+    debt_reference: Name | None = Field(
+        None, alias="debtReference", description="what is owed; absent: one debt per contact"
+    )
     consent: Consent | None = None
 
 
@@ -94,14 +121,19 @@ class BulkSettings(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    template_id: UUID | None = Field(None, alias="aiSettingsTemplateId")
-    update_existing: bool | None = Field(None, alias="updateExisting")
+    template_id: TemplateId | None = Field(None, alias="aiSettingsTemplateId")
+    update_existing: UpdateExisting | None = Field(None, alias="updateExisting")
     country_code: CountryCode | None = Field(None, alias="countryCode")
     batch_size: BatchSize | None = Field(None, alias="batchSize")
 
 
 class BulkBody(BulkSettings):
-    contacts: Annotated[list[CallIn], Len(1), AfterValidator(_is_within_limit)]
+    contacts: Annotated[
+        list[CallIn],
+        Len(1),
+        AfterValidator(_is_within_limit),
+        Field(json_schema_extra=lambda told: told.update(maxItems=settings.BULK_MAX_CONTACTS)),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +219,8 @@ class CallBody(CallIn):
     """The fields of a request for one call: a contact object, and how to call."""
 
     contact_id: UUID | None = Field(None, alias="contactUuid")
-    template_id: UUID | None = Field(None, alias="aiSettingsTemplateId")
-    update_existing: bool | None = Field(None, alias="updateExisting")
+    template_id: TemplateId | None = Field(None, alias="aiSettingsTemplateId")
+    update_existing: UpdateExisting | None = Field(None, alias="updateExisting")
     country_code: CountryCode | None = Field(None, alias="countryCode")
 
 

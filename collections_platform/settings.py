@@ -107,6 +107,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "contacts",
     "templates",
@@ -154,6 +156,17 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is a method like any other: 405
     "EXCEPTION_HANDLER": "collections_platform.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "collections_platform.api.openapi.schema.OperationSchema",
+}
+
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Collections platform",
+    "VERSION": "1.0.0",
+    "TAGS": [{"name": name} for name in ("Access", "Calls", "Campaigns", "Contacts", "Templates")],
+    "SERVERS": [{"url": "/"}, {"url": "/api-service/v1"}],
+    "PREPROCESSING_HOOKS": ["collections_platform.api.openapi.schema.bare_paths"],
+    "POSTPROCESSING_HOOKS": ["collections_platform.api.openapi.schema.complete"],
 }
 
 # --- Database -----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What a caller may say about a person."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
@@ -50,9 +50,14 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=255), AfterValidator(without_nul)
 ]
 Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_is_email)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254),
+    AfterValidator(_is_email),
+    Field(json_schema_extra={"format": "email"}),
 ]
-TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
+TimeZone = Annotated[
+    str, AfterValidator(_is_time_zone), Field(json_schema_extra={"format": "time-zone"})
+]
 Region = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}-[A-Z0-9]{1,3})?$")]
 
 
@@ -61,12 +66,19 @@ class ContactIn(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    number_to_call: Text = Field(alias="numberToCall")
+    number_to_call: Text = Field(
+        alias="numberToCall",
+        description="E.164, or as written in the country of `countryCode`; no extension",
+        examples=["+966500000001"],
+        json_schema_extra={"format": "phone"},
+    )
     first_name: Name | None = Field(None, alias="firstName")
     last_name: Name | None = Field(None, alias="lastName")
     email: Email | None = None
-    time_zone: TimeZone | None = Field(None, alias="timeZone")
-    region: Region | None = None
+    time_zone: TimeZone | None = Field(
+        None, alias="timeZone", description="IANA time zone", examples=["Asia/Riyadh"]
+    )
+    region: Region | None = Field(None, description="ISO 3166-2 subdivision", examples=["US-CA"])
 
     def to_row(self, country_code: str | None) -> ContactRow:
         """Raises `UnusableNumber`."""
@@ -81,9 +93,14 @@ class ContactIn(BaseModel):
 
 
 def _is_to_come(time: datetime) -> datetime:
-    if time <= timezone.now():
+    """In UTC: PostgreSQL takes no offset of 16 hours or more, and the year 9999 ends in it."""
+    try:
+        in_utc = time.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("future", "Input should be a time before the year 9999") from None
+    if in_utc <= timezone.now():
         raise PydanticCustomError("future", "Input should be a time to come")
-    return time
+    return in_utc
 
 
 class SuppressionIn(BaseModel):
@@ -93,6 +110,7 @@ class SuppressionIn(BaseModel):
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
         AfterValidator(without_nul),
+        Field(examples=["do_not_call"]),
     ]
     until: Annotated[AwareDatetime, AfterValidator(_is_to_come)] | None = None
 

@@ -31,8 +31,8 @@ class ContactView(APIView):
 
     scopes: ClassVar = {"GET": "contacts:read"}
 
-    def get(self, request: Request, contact_id: str) -> Response:
-        return Response(contact_data(find_contact(contact_id)))
+    def get(self, request: Request, contact_uuid: str) -> Response:
+        return Response(contact_data(find_contact(contact_uuid)))
 
 
 class SuppressionView(APIView):
@@ -40,20 +40,20 @@ class SuppressionView(APIView):
 
     scopes: ClassVar = {"POST": "contacts:write", "DELETE": "contacts:write"}
 
-    def post(self, request: Request, contact_id: str) -> Response:
-        contact = find_contact(contact_id)
+    def post(self, request: Request, contact_uuid: str) -> Response:
+        contact = find_contact(contact_uuid)
         asked = read_body(SuppressionIn, raw_body(request.data))
         suppress_contact(contact, asked.reason, asked.until)
-        return Response(contact_data(find_contact(contact_id)))
+        return Response(contact_data(find_contact(contact_uuid)))
 
-    def delete(self, request: Request, contact_id: str) -> Response:
-        lift_suppressions(find_contact(contact_id))
-        return Response(contact_data(find_contact(contact_id)))
+    def delete(self, request: Request, contact_uuid: str) -> Response:
+        lift_suppressions(find_contact(contact_uuid))
+        return Response(contact_data(find_contact(contact_uuid)))
 
 
-def find_contact(contact_id: str) -> Contact:
+def find_contact(contact_uuid: str) -> Contact:
     """Raises `InvalidInput` for what is no UUID and `Http404` for nobody's."""
-    uuid = read_uuid("contactUuid", contact_id)
+    uuid = read_uuid("contactUuid", contact_uuid)
     contact = Contact.objects.filter(pk=uuid).prefetch_related("suppressions").first()
     if contact is None:
         raise Http404

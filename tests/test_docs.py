@@ -16,17 +16,27 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from drf_spectacular.generators import SchemaGenerator
+from pydantic import BaseModel
 
 from calls.models import CallLog
 from calls.payloads import call_data
+from calls.schemas import BulkBody, CallBody, CallIn
 from calls.webhooks.delivery import RETRY_AFTER
 from calls.webhooks.signing import signed_headers
-from collections_platform.ops.demo import EXAMPLE
+from collections_platform.api.openapi import examples
+from collections_platform.api.openapi.components import REFUSALS
 from tests.processes import free_port, wait_until
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
-PAGES = [README, PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [
+    README,
+    PROJECT / "CHANGELOG.md",
+    *sorted((PROJECT / "docs").glob("*.md")),
+    *sorted((PROJECT / "examples").glob("*/README.md")),
+]
+API = PROJECT / "docs" / "api.md"
 WEBHOOKS = PROJECT / "docs" / "verifying-webhooks.md"
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -50,6 +60,67 @@ def first_column(page: Path, heading: str) -> list[str]:
     """The names in the first column of the table below a heading."""
     section = page.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.findall(r"^\| `([^` ]+)[^`]*` \|", section, re.MULTILINE)
+
+
+def table(page: Path, before: str) -> dict[str, str]:
+    """The table behind a text: what stands in backticks in each first cell, with its row."""
+    rows = page.read_text().split(before, 1)[1].split("\n\n|", 1)[1].split("\n\n", 1)[0]
+    cells = [(row.split("|")[1], row) for row in rows.splitlines()[2:]]
+    return {name: row for cell, row in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+# --- The API ------------------------------------------------------------------------------------
+
+
+def aliases(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def test_the_pages_fields_are_those_of_the_requests() -> None:
+    request, contact = table(API, "launches a campaign;"), table(API, "A contact object:")
+    assert set(request) == aliases(BulkBody)
+    assert set(contact) == aliases(CallIn)
+    extra = API.read_text().split("takes the fields of a contact object and")[1].split(",\n")[0]
+    named = set(re.findall(r"`(\w+)`", extra.split(", and launches")[0]))
+    assert named == aliases(CallBody) - aliases(CallIn)
+
+
+def test_the_pages_addresses_are_those_of_the_api_with_their_scopes() -> None:
+    rows = table(API, "## Addresses")
+    document = SchemaGenerator().get_schema(public=True)
+    scopes = {
+        f"{method.upper()} {path}": scopes
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        for scopes in [[s for need in operation["security"] for s in need["bearer"]]]
+    }
+    assert set(rows) == set(scopes)
+    assert all(f"`{scope}`" in rows[name] for name in rows for scope in scopes[name])
+
+
+def test_the_page_has_a_cure_for_every_status_there_is() -> None:
+    section = API.read_text().split("\n## Errors\n")[1]
+    named = {
+        status
+        for row in re.findall(r"^\| ([\d, ]+) \|", section, re.M)
+        for status in row.split(", ")
+    }
+    assert {str(status.value) for status in REFUSALS} <= named
+
+
+@pytest.mark.parametrize(
+    ("language", "file", "pattern"),
+    [
+        ("python", "bulk_call.py", r"^def verify\(.*?\n    return any\(.*?$"),
+        ("javascript", "bulk_call.cjs", r"^function verify\(.*?^\}$"),
+    ],
+)
+def test_the_examples_verify_as_the_page_does(language: str, file: str, pattern: str) -> None:
+    folder = {"python": "python", "javascript": "node"}[language]
+    example = (PROJECT / "examples" / folder / file).read_text()
+    [there] = re.findall(pattern, example, re.MULTILINE | re.DOTALL)
+    [here] = re.findall(pattern, code_blocks(WEBHOOKS, language)[0], re.MULTILINE | re.DOTALL)
+    assert there == here
 
 
 # --- The receivers ------------------------------------------------------------------------------
@@ -253,9 +324,11 @@ def test_the_readme_names_exactly_the_commands_there_are() -> None:
     assert sorted(first_column(README, "Commands")) == sorted(path.stem for path in files)
 
 
-def test_the_readmes_request_is_the_demos() -> None:
+def test_the_readmes_request_is_the_demos_and_its_answers_are_the_descriptions() -> None:
     [request] = re.findall(r"-d '\n(\{.*?\})'$", README.read_text(), re.MULTILINE | re.DOTALL)
-    assert json.loads(request) == EXAMPLE
+    assert json.loads(request) == examples.BULK_REQUEST
+    answers = [json.loads(block) for block in code_blocks(README, "json")]
+    assert answers == [examples.BULK_ANSWER, examples.BULK_REFUSAL, examples.CAMPAIGN]
 
 
 @pytest.mark.parametrize("file", ["requirements.in", "requirements-dev.in"])

@@ -17,6 +17,7 @@ from django.utils import timezone
 from calls.models import ProviderAccount, WebhookEndpoint
 from calls.webhooks.addresses import is_in_allowed_networks
 from collections_platform.api.models import ApiClient, SecretRefused
+from collections_platform.api.openapi.examples import BULK_REQUEST
 from collections_platform.ops.demo_data import TEMPLATE_ID
 from collections_platform.ops.processes import TICK_SECONDS, Child, stop_children
 from collections_platform.ops.supervisor import MANAGE, is_ready
@@ -27,28 +28,6 @@ NAME = "demo"
 START_SECONDS = 60
 STOP_SECONDS = 30
 WAIT_SECONDS = 60
-EXAMPLE: dict[str, Any] = {
-    "aiSettingsTemplateId": str(TEMPLATE_ID),
-    "countryCode": "SA",
-    "updateExisting": True,
-    "batchSize": 50,
-    "contacts": [
-        {
-            "numberToCall": "+966500000001",
-            "firstName": "Ahmed",
-            "lastName": "Al-Rashid",
-            "metadata": {"invoiceNumber": "INV-001", "amount": "5000.00"},
-            "promptTags": {"amount": "5,000 SAR", "due_date": "January 15, 2026"},
-        },
-        {
-            "numberToCall": "+966500000002",
-            "firstName": "Sara",
-            "lastName": "Mohammed",
-            "metadata": {"invoiceNumber": "INV-002", "amount": "3200.00"},
-            "promptTags": {"amount": "3,200 SAR", "due_date": "January 20, 2026"},
-        },
-    ],
-}
 
 
 class DemoFailed(Exception):
@@ -118,7 +97,7 @@ def run_example(url: str, report: Callable[[int, int], None]) -> list[Row]:
     ):
         token = _ask(http, "POST", "/auth/v1/api-key/auth", json=credentials)["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
-        accepted = _ask(http, "POST", "/ai/phone-calls/action/call-bulk", json=EXAMPLE)
+        accepted = _ask(http, "POST", "/ai/phone-calls/action/call-bulk", json=BULK_REQUEST)
         webhooks = _wait(receiver, [call["callId"] for call in accepted["calls"]], report)
         return [
             _row(call, _ask(http, "GET", f"/ai/phone-calls/{call['callId']}"), webhook)

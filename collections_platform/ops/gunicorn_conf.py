@@ -3,7 +3,7 @@
 from collections_platform.ops.tether import tie_process_tree
 
 wsgi_app = "collections_platform.wsgi"
-worker_class = "gthread"
+worker_class = "collections_platform.ops.gunicorn_worker.Worker"
 workers = 2
 threads = 8
 timeout = 120

@@ -86,6 +86,12 @@ def test_lifting_lets_the_person_be_called_again_and_may_be_repeated(api) -> Non
     assert Suppression.objects.get().lifted_at
 
 
+def test_an_end_may_be_told_in_any_time_zone(api) -> None:
+    body = {"reason": "x", "until": "3563-02-03T11:42:13.3+22:10"}  # PostgreSQL knows up to +15:59
+    answer = api.post(f"/contact/{make_contact().pk}/suppression", body)
+    assert answer.json()["suppressions"][0]["until"] == "3563-02-02T13:32:13.300Z"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -96,6 +102,7 @@ def test_lifting_lets_the_person_be_called_again_and_may_be_repeated(api) -> Non
         ({"reason": "x", "until": "2020-01-01T00:00:00Z"}, "until"),
         ({"reason": "x", "until": "2099-01-01T00:00:00"}, "until"),
         ({"reason": "x", "until": "soon"}, "until"),
+        ({"reason": "x", "until": "9999-12-31T23:59:59-01:00"}, "until"),
     ],
 )
 def test_a_suppression_that_cannot_be_is_422(api, body: Any, field: str) -> None:

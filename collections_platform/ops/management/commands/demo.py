@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from collections_platform.api.openapi.examples import BULK_REQUEST
 from collections_platform.ops.demo import (
-    EXAMPLE,
     DemoFailed,
     Row,
     check_that_nobody_is_called,
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         try:
             check_that_nobody_is_called()
             with platform(url, start):
-                self._say(f"Sending {len(EXAMPLE['contacts'])} contacts to {url} …")
+                self._say(f"Sending {len(BULK_REQUEST['contacts'])} contacts to {url} …")
                 rows = run_example(url, self._report)
                 self._say(table(rows))
         except DemoFailed as failure:
