@@ -153,6 +153,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["collections_platform.api.authentication.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["collections_platform.api.parsers.RawJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "collections_platform.api.negotiation.OnlyFormat",
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is a method like any other: 405
     "EXCEPTION_HANDLER": "collections_platform.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,

@@ -62,6 +62,12 @@ def test_a_database_that_does_not_answer_is_503_with_retry_after(
     assert set(answer.json()) == {"detail"}
 
 
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*"])
+def test_answers_are_json_whatever_is_accepted(accept: str) -> None:
+    answer = Client().get("/contact", headers=Api().headers | {"Accept": accept})
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
 def test_a_compressed_body_is_415(encoding: str) -> None:
     headers = Api().headers | {"Content-Encoding": encoding}
