@@ -75,7 +75,7 @@ def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:
     call.duration_seconds = ending.duration_seconds
     call.outcome = ending.outcome if answered and ending.outcome in listed else ""
     call.outcome_reasoning = _storable(ending.outcome_reasoning)
-    call.sentiment = ending.sentiment
+    call.sentiment = ending.sentiment if answered else ""
     call.sentiment_reasoning = _storable(ending.sentiment_reasoning)
     call.summary = _storable(ending.summary)
     call.transcript = _storable(ending.transcript)

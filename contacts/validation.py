@@ -43,10 +43,13 @@ def raw_body(data: object) -> bytes:
 def read_uuid(name: str, text: str) -> UUID:
     """A UUID of the path. Raises `InvalidInput`."""
     try:
-        return UUID(text)
+        uuid = UUID(text)
     except ValueError:
+        uuid = None
+    if uuid is None or str(uuid) != text.lower():  # braces, urn: and the like
         message = "Input should be a valid UUID"
-        raise InvalidInput([error_detail(["path", name], message, "uuid_parsing")]) from None
+        raise InvalidInput([error_detail(["path", name], message, "uuid_parsing")])
+    return uuid
 
 
 def read_body(model: type[Model], body: bytes) -> Model:

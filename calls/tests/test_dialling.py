@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from calls import providers
+from calls.control import cancel_call
 from calls.dialling import claim_calls, place_batch
 from calls.models import CallLog, ProviderAccount, WebhookDelivery
 from calls.providers.base import (
@@ -232,3 +233,25 @@ def test_a_claim_takes_a_bounded_number_of_statements(django_assert_max_num_quer
     account = ProviderAccount.objects.default()
     with django_assert_max_num_queries(14 + 20):
         assert claim_calls(batch, account, 50).found == 20
+
+
+def test_defaults_and_the_email_fill_a_prompt_literally(recorder) -> None:
+    defaults = {"soon": "by {{email}}"}
+    make_template(is_default=True, system_prompt="{{email}} {{soon}}", tag_defaults=defaults)
+    launch({"numberToCall": "+966500000001", "email": "a@x.example"})
+    place_batch(only_batch().pk)
+    assert recorder.requests[0].system_prompt == "a@x.example by {{email}}"
+
+
+def test_a_tag_that_is_given_wins_over_its_default(recorder) -> None:
+    make_template(is_default=True, system_prompt="{{soon}}", tag_defaults={"soon": "later"})
+    launch({"numberToCall": "+966500000001", "promptTags": {"soon": "now"}})
+    place_batch(only_batch().pk)
+    assert recorder.requests[0].system_prompt == "now"
+
+
+def test_the_provider_is_told_to_stop_a_call_that_is_cancelled(recorder) -> None:
+    call = make_call()
+    place_batch(call.batch_id)
+    cancel_call(call.pk)
+    assert [request.attempt_id for request in recorder.cancelled] == [call.pk]

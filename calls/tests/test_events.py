@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from calls.events import record_event, record_events
 from calls.models import CallLog, ProviderAccount, ProviderEvent, WebhookDelivery
+from calls.payloads import call_data
 from calls.providers.base import Ending, Event, EventKind
 from calls.statuses import CallStatus
 from calls.tests.factories import make_call, make_endpoint
@@ -292,3 +293,44 @@ def test_the_database_refuses_an_event_twice(account) -> None:
     ProviderEvent.objects.create(**fields)
     with pytest.raises(IntegrityError), transaction.atomic():
         ProviderEvent.objects.create(**fields)
+
+
+def test_the_sentiment_of_an_unanswered_call_is_neutral(account, call) -> None:
+    record_event(account, ended(call, CallStatus.VOICEMAIL, sentiment="NEGATIVE"))
+    call.refresh_from_db()
+    assert call_data(call)["sentimentOutput"] == "NEUTRAL"
+
+
+@pytest.mark.parametrize(
+    ("status", "carried", "answered"),
+    [
+        ("completed", "pass", "pass"),
+        ("no_answer", "pass", "fail"),
+        ("busy", "pass", "fail"),
+        ("voicemail", "pass", "fail"),
+        ("rejected", "pass", "fail"),
+        ("failed", "fail", "fail"),
+        ("invalid_number", "fail", "fail"),
+        ("cancelled", "fail", "fail"),
+    ],
+)
+def test_only_a_person_who_answers_is_a_delivery(status: str, carried: str, answered: str) -> None:
+    data = call_data(make_call(status=status))
+    assert (data["providerStatus"], data["deliveryStatus"]) == (carried, answered)
+
+
+def test_a_call_of_a_provider_that_reaches_people_is_not_simulated() -> None:
+    real = ProviderAccount.objects.create(name="real", provider="real")
+    assert call_data(make_call(status="completed", account=real))["simulated"] is False
+    assert call_data(make_call(status="completed"))["simulated"] is True
+
+
+def test_every_attempt_is_told_and_one_of_them_is_the_last(account) -> None:
+    make_endpoint()
+    record_event(account, ended(retried_call(times=1), CallStatus.NO_ANSWER))
+    record_event(account, ended(CallLog.objects.get(attempt=2), CallStatus.NO_ANSWER))
+    deliveries = WebhookDelivery.objects.order_by("call__attempt")
+    told = [call_data(delivery.call) for delivery in deliveries if delivery.call]
+    assert [(d["attempt"], d["isLastAttempt"]) for d in told] == [(1, False), (2, True)]
+    assert told[0]["attemptId"] == told[0]["callId"] == told[1]["callId"]
+    assert told[1]["attemptId"] != told[1]["callId"]

@@ -367,3 +367,14 @@ def test_an_old_encryption_key_still_reads(settings) -> None:
     new = "bmV3LWtleS1uZXcta2V5LW5ldy1rZXktbmV3LWtleS0="
     settings.ENCRYPTION_KEYS = [new, *settings.ENCRYPTION_KEYS]
     assert endpoint.secrets.get().value == before
+
+
+def test_a_delivery_is_json_and_bears_the_time_of_the_end(receiver) -> None:
+    make_delivery(make_endpoint(url=receiver.url))
+    deliver_webhooks()
+    (request,) = receiver.received
+    message = json.loads(request.body)
+    assert request.headers["content-type"] == "application/json"
+    assert message["timestamp"]
+    assert message["timestamp"] == message["data"]["endedAt"]
+    assert engine.RECEIVER_SECONDS == 30

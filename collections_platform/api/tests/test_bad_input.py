@@ -277,3 +277,77 @@ def test_lenient_is_strict_on_the_valid_ones(
 
 class _Undo(Exception):
     """Takes back what one of the two requests has stored."""
+
+
+def test_the_facts_of_a_call_are_stored(api: Api) -> None:
+    consent = {"kind": "ai_voice", "givenAt": "2026-01-01T10:00:00Z", "evidence": "form"}
+    facts = {"timeZone": "Asia/Riyadh", "region": "SA-01", "debtReference": "D-1"}
+    assert post(api, NUMBER | facts | {"consent": consent}).status_code == 201
+    call = CallLog.objects.get()
+    assert (call.debt_reference, call.consent) == ("D-1", consent)
+    assert (call.contact.time_zone, call.contact.region) == ("Asia/Riyadh", "SA-01")
+
+
+def test_update_existing_changes_what_is_given_and_only_when_asked(api: Api) -> None:
+    old = {"first_name": "A", "last_name": "B", "email": "a@x.example"}
+    Contact.objects.create(phone_number="+966500000001", **old)
+    sent = NUMBER | {"firstName": "C", "lastName": None, "email": "c@x.example"}
+    post(api, sent)
+    assert Contact.objects.values(*old).get() == old
+    post(api, sent, updateExisting=True)
+    new = {"first_name": "C", "email": "c@x.example"}
+    assert Contact.objects.values(*old).get() == old | new
+
+
+def test_a_boolean_that_is_none_is_422(api: Api) -> None:
+    detail = post(api, NUMBER, updateExisting="maybe").json()["detail"]
+    assert [error["loc"] for error in detail] == [["body", "updateExisting"]]
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_may_name_its_charset(api: Api, kind: str) -> None:
+    assert api.post(BULK, {"contacts": [NUMBER]}, kind).status_code == 201
+
+
+def test_another_method_is_405_in_json(api: Api) -> None:
+    answer = api.get(BULK)
+    assert (answer.status_code, set(answer.json())) == (405, {"detail"})
+
+
+UUIDS = ["{550e8400-e29b-41d4-a716-446655440000}", "550e8400e29b41d4a716446655440000"]
+
+
+@pytest.mark.parametrize("text", ["x", *UUIDS, f"urn:uuid:{UUIDS[0][1:-1]}"])
+@pytest.mark.parametrize("path", ["/contact/{}", "/ai/phone-calls/{}", "/ai/campaigns/{}"])
+def test_a_malformed_uuid_in_the_path_is_422(api: Api, path: str, text: str) -> None:
+    answer = api.get(path.format(text))
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][0] == "path"
+
+
+@hypothesis_settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.integers(0, 9999), min_size=1, max_size=20),
+    st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1),
+)
+def test_a_repeat_under_any_key_is_the_first_answer(api: Api, numbers: list[int], key: str) -> None:
+    body = json.dumps(
+        {"contacts": [NUMBER | {"numberToCall": f"+96650000{n:04d}"} for n in numbers]}
+    )
+    with suppress(_Undo), transaction.atomic():
+        before = CallLog.objects.count()
+        answers = [
+            Client().post(
+                BULK,
+                body,
+                content_type="application/json",
+                headers=api.headers | {"Idempotency-Key": key},
+            )
+            for _ in range(3)
+        ]
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.content for answer in answers}) == 1
+        assert CallLog.objects.count() == before + len(numbers)
+        raise _Undo

@@ -279,3 +279,20 @@ def test_an_unknown_action_or_campaign_is_404(api) -> None:
     assert act(api, make_campaign(), "explode").status_code == 404
     assert api.post(f"/ai/campaigns/{uuid4()}/action/pause", b"").status_code == 404
     assert api.post("/ai/campaigns/x/action/pause", b"").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/ai/phone-calls", "/contact", "/ai/settings-templates"])
+def test_a_list_has_50_to_a_page_unless_told_otherwise(path: str) -> None:
+    api = Api()
+    empty = {"items": [], "total": 0, "page": 1, "size": 50, "pages": 0}
+    assert api.get(path).json() == empty
+    assert api.get(f"{path}?size=100").json()["size"] == 100
+
+
+def test_the_first_message_is_told_as_sent_and_no_metadata_is_an_empty_object(api) -> None:
+    named = {"aiSettingsTemplateId": str(make_template(first_message="Hi {{firstName}}").pk)}
+    body = {"numberToCall": "+966500000001", "firstName": "Sara"} | TAGS | named
+    call_id = api.post(CALL, body).json()["callId"]
+    dialling.place_batch(CallLog.objects.get().batch_id)
+    call = api.get(f"/ai/phone-calls/{call_id}").json()
+    assert (call["firstMessage"], call["metadata"]) == ("Hi Sara", {"requestMetadata": {}})

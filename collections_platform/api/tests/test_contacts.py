@@ -117,3 +117,11 @@ def test_reading_and_changing_contacts_are_scopes_of_their_own() -> None:
     assert reader.get(f"/contact/{contact.pk}").status_code == 200
     assert reader.post(f"/contact/{contact.pk}/suppression", {"reason": "x"}).status_code == 403
     assert reader.get("/ai/phone-calls").status_code == 403
+
+
+def test_a_suppression_of_nobody_is_404_and_one_that_has_ended_is_not_told(api) -> None:
+    assert api.post(f"/contact/{uuid4()}/suppression", {"reason": "x"}).status_code == 404
+    assert api.request("DELETE", "/contact/x/suppression").status_code == 422
+    contact, ended_at = make_contact(), timezone.now() - timedelta(days=1)
+    contact.suppressions.create(reason="staff", ends_at=ended_at)
+    assert api.get(f"/contact/{contact.pk}").json()["suppressions"] == []

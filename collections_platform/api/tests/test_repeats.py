@@ -225,3 +225,23 @@ def test_a_lenient_repeat_lists_the_rejected_again(api) -> None:
     body = {"contacts": [person(1), {}]}
     first = post(api, body, Prefer=LENIENT, Idempotency_Key="k")
     assert post(api, body, Prefer=LENIENT, Idempotency_Key="k").content == first.content
+
+
+def test_calls_keep_the_order_of_the_request(api) -> None:
+    people = [person(n) for n in (30, 7, 19, 2, 30, 25)]
+    calls = post(api, {"contacts": people}).json()["calls"]
+    numbers = [one["numberToCall"] for one in people]
+    assert [call["numberToCall"] for call in calls] == numbers
+    assert [CallLog.objects.get(pk=call["callId"]).phone_number for call in calls] == numbers
+
+
+def test_a_request_that_died_leaves_nothing_in_the_way(api, monkeypatch) -> None:
+    headers = api.headers | {"Idempotency-Key": "k" * 255}
+    client, body = Client(raise_request_exception=False), json.dumps({"contacts": [person(1)]})
+    kind = "application/json"
+    with monkeypatch.context() as broken:
+        broken.setattr("calls.services.wake", lambda *_: 1 / 0)
+        assert client.post(BULK, body, content_type=kind, headers=headers).status_code == 500
+    assert not Contact.objects.exists()
+    assert not Campaign.objects.exists()
+    assert client.post(BULK, body, content_type=kind, headers=headers).status_code == 201

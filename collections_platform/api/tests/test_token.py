@@ -287,3 +287,32 @@ def test_secrets_are_stored_as_digests_only() -> None:
     client, secret = make_client()
     assert client.secrets.get().digest != secret
     assert len(client.secrets.get().digest) == 64
+
+
+@pytest.mark.parametrize("prefix", ["", "/api-service/v1"])
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("POST", "/ai/phone-calls/action/call-bulk", "calls:write"),
+        ("POST", "/ai/phone-calls/action/call", "calls:write"),
+        ("POST", "/ai/phone-calls/{}/action/cancel", "calls:write"),
+        ("GET", "/ai/phone-calls", "calls:read"),
+        ("GET", "/ai/phone-calls/{}", "calls:read"),
+        ("GET", "/ai/campaigns/{}", "calls:read"),
+        ("GET", "/ai/settings-templates", "calls:read"),
+        ("POST", "/ai/campaigns/{}/action/pause", "campaigns:control"),
+        ("GET", "/contact", "contacts:read"),
+        ("GET", "/contact/{}", "contacts:read"),
+        ("POST", "/contact/{}/suppression", "contacts:write"),
+        ("DELETE", "/contact/{}/suppression", "contacts:write"),
+    ],
+)
+def test_each_endpoint_asks_for_its_own_scope(
+    prefix: str, method: str, path: str, scope: str
+) -> None:
+    path = prefix + path.format("550e8400-e29b-41d4-a716-446655440000")
+    others = [other for other in Scope.values if other != scope]
+    without = Api(make_client("without", scopes=others)[0])
+    only = Api(make_client("only", scopes=[scope])[0])
+    assert without.request(method, path).status_code == 403
+    assert only.request(method, path).status_code in {200, 404, 422}
