@@ -1,4 +1,3 @@
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,6 @@ from tests.processes import Platform, fresh_database
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Platform]:
     """A migrated database and a queue of its own, with no process running yet."""
-    queue = f"test_{uuid.uuid4().hex}"
-    with (
-        fresh_database(tmp_path) as url,
-        Platform(tmp_path, DATABASE_URL=url, QUEUE_NAME=queue) as platform,
-    ):
+    with fresh_database(tmp_path) as url, Platform(tmp_path, DATABASE_URL=url) as platform:
         platform.manage("migrate", "--verbosity", "0")
         yield platform

@@ -24,7 +24,8 @@ STOP_SECONDS = 40
 
 
 class Platform:
-    """Runs commands and keeps processes in one environment; a `with` block ends them.
+    """Runs commands and keeps processes in one environment with a queue of its own, where no task
+    of another test waits; a `with` block ends them.
 
     The file `log` in the folder holds what the processes said, on stdout and stderr.
     """
@@ -32,7 +33,8 @@ class Platform:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.log = folder / "log"
         self.log.touch()
-        self.environment = environment | {"TMPDIR": str(folder)}
+        queue = f"test_{uuid.uuid4().hex}"
+        self.environment = {"QUEUE_NAME": queue, "TMPDIR": str(folder)} | environment
         self.children: list[Child] = []
 
     def __enter__(self) -> Self:
