@@ -1,6 +1,5 @@
 """The bulk endpoint over HTTP, from the token to the call that can be read back."""
 
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,6 +8,7 @@ from calls import dialling, polling
 from calls.models import CallLog
 from calls.tests.factories import make_call
 from campaigns.models import Batch, Campaign
+from collections_platform.api.openapi.examples import BULK_REQUEST as EXAMPLE
 from collections_platform.api.tests.factories import Api
 from contacts.models import Contact
 from templates.models import AISettingsTemplate
@@ -16,28 +16,6 @@ from templates.tests.factories import make_template
 
 pytestmark = pytest.mark.django_db
 BULK = "/ai/phone-calls/action/call-bulk"
-EXAMPLE: dict[str, Any] = {
-    "aiSettingsTemplateId": "550e8400-e29b-41d4-a716-446655440000",
-    "countryCode": "SA",
-    "updateExisting": True,
-    "batchSize": 50,
-    "contacts": [
-        {
-            "numberToCall": "+966500000001",
-            "firstName": "Ahmed",
-            "lastName": "Al-Rashid",
-            "metadata": {"invoiceNumber": "INV-001", "amount": "5000.00"},
-            "promptTags": {"amount": "5,000 SAR", "due_date": "January 15, 2026"},
-        },
-        {
-            "numberToCall": "+966500000002",
-            "firstName": "Sara",
-            "lastName": "Mohammed",
-            "metadata": {"invoiceNumber": "INV-002", "amount": "3200.00"},
-            "promptTags": {"amount": "3,200 SAR", "due_date": "January 20, 2026"},
-        },
-    ],
-}
 PROMPT = (
     "You are a collections agent. The customer owes {{amount}} due by {{due_date}}.\n"
     "Be professional and offer payment plan options if the customer cannot pay in full."
