@@ -9,7 +9,7 @@ from django.utils import timezone
 from calls.dialling import call_request
 from calls.endings import end_calls
 from calls.models import CallLog, SingletonTask
-from calls.providers import get_provider
+from calls.providers import provider_of
 from calls.providers.base import Ending
 from calls.queue import wake
 from calls.slices import Slice
@@ -129,6 +129,6 @@ def _tell_providers(ringing: list[CallLog]) -> None:
     for call in ringing:
         if call.account:
             try:
-                get_provider(call.account.provider).cancel(call_request(call))
+                provider_of(call.account).cancel(call_request(call))
             except Exception as error:
                 logger.warning("Call %s rings on: %s", call.pk, type(error).__name__)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from calls.endings import end_calls
 from calls.models import CallLog, ProviderAccount
-from calls.providers import get_provider
+from calls.providers import provider_of
 from calls.providers.base import CallRequest, Ending, PermanentError, Placement, TemporaryError
 from calls.queue import wake
 from calls.slices import Slice
@@ -46,7 +46,7 @@ def place_batch(batch_id: int) -> None:
 def _place_for(a_while: Slice, batch: Batch) -> bool:
     """Place calls until none is left to place; True if the time was over first."""
     account = ProviderAccount.objects.default()
-    limit = get_provider(account.provider).capabilities.placements_at_once
+    limit = provider_of(account).capabilities.placements_at_once
     with ThreadPoolExecutor(min(limit, MAX_THREADS)) as threads:
         while not a_while.is_over:
             claim = claim_calls(batch, account, limit)
@@ -149,7 +149,7 @@ def call_request(call: CallLog) -> CallRequest:
 
 
 def _place_all(calls: Sequence[CallLog], account: ProviderAccount, threads: Executor) -> None:
-    provider = get_provider(account.provider)
+    provider = provider_of(account)
     ask_until = time.monotonic() + ASK_WITHIN_SECONDS
 
     def place(request: CallRequest) -> Placement | Exception:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from calls.models import CallLog, WebhookDelivery, WebhookEndpoint
 from calls.models.webhook import EventType
-from calls.providers import get_provider
+from calls.providers import provider_of
 from calls.providers.base import Ending
 from calls.queue import wake
 from calls.statuses import CallStatus
@@ -137,7 +137,7 @@ def _count_retries(calls: Iterable[CallLog]) -> Counter[tuple[UUID, UUID]]:
 def _retry(call: CallLog) -> CallLog:
     """The next attempt."""
     rule = _rule(call)
-    scale = get_provider(call.account.provider).time_scale if call.account else 1
+    scale = provider_of(call.account).time_scale if call.account else 1
     ended_at = call.ended_at or timezone.now()
     call.is_last_attempt = False
     return CallLog(

@@ -11,7 +11,7 @@ from django.utils import timezone
 from calls.dialling import call_request
 from calls.events import record_events
 from calls.models import CallLog, ProviderAccount, SingletonTask
-from calls.providers import get_provider
+from calls.providers import provider_of
 from calls.providers.base import Poll
 from calls.slices import Slice
 
@@ -50,7 +50,7 @@ def _poll(calls: Sequence[CallLog]) -> None:
             by_account[call.account].append(call)
     for account, asked in by_account.items():
         try:
-            provider = get_provider(account.provider)
+            provider = provider_of(account)
             polls = provider.poll([call_request(call) for call in asked], timezone.now())
         except Exception as error:  # one account's outage leaves the others' calls going on
             logger.warning("Account %s does not answer: %s", account.pk, type(error).__name__)

@@ -26,6 +26,8 @@ class CampaignStatus(models.TextChoices):
 
 
 ENDED_CAMPAIGN = (CampaignStatus.COMPLETED, CampaignStatus.CANCELLED)
+# Nobody has been called yet.
+UNSTARTED_CAMPAIGN = (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED)
 
 
 class CampaignSource(models.TextChoices):
@@ -70,8 +72,29 @@ class Campaign(models.Model):
         blank=True,
         verbose_name=_("created by"),
     )
+    copied_from = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="copies",
+        verbose_name=_("copied from"),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    starts_at = models.DateTimeField(
+        _("starts at"),
+        null=True,
+        blank=True,
+        help_text=_("When a scheduled campaign begins to call."),
+    )
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True, editable=False)
+    served_at = models.DateTimeField(
+        _("served at"),
+        null=True,
+        editable=False,
+        help_text=_("When a worker was last called to one of its batches: they take turns."),
+    )
 
     class Meta:
         verbose_name = _("campaign")
@@ -91,6 +114,10 @@ class Campaign(models.Model):
                 | (~Q(status__in=ENDED_CAMPAIGN) & Q(ended_at=None)),
                 name="campaign_ended_has_time",
             ),
+            models.CheckConstraint(
+                condition=~Q(status=CampaignStatus.SCHEDULED) | Q(starts_at__isnull=False),
+                name="campaign_scheduled_has_start",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -102,8 +129,15 @@ class Batch(Leased):
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="batches")
     number = models.PositiveIntegerField(_("number"))
+    due_at = models.DateTimeField(
+        _("due at"),
+        null=True,
+        help_text=_(
+            "Before this, no call of it is due; empty: none is queued. A hint that the sweep mends."
+        ),
+    )
     woken_at = models.DateTimeField(
-        _("woken at"), help_text=_("When a worker was last called to this batch.")
+        _("woken at"), null=True, help_text=_("When a worker was called to it and has not come.")
     )
 
     class Meta(Leased.Meta):
@@ -112,6 +146,12 @@ class Batch(Leased):
         constraints = [
             *Leased.Meta.constraints,
             models.UniqueConstraint(fields=["campaign", "number"], name="batch_number_once"),
+        ]
+        indexes = [
+            # Whose turn is next: the batches of a campaign in which something may be due.
+            models.Index(
+                fields=["campaign", "due_at"], condition=Q(due_at__isnull=False), name="batch_due"
+            ),
         ]
 
     def __str__(self) -> str:

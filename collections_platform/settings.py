@@ -224,6 +224,9 @@ Q_CLUSTER = {
 CALL_BATCH_SIZE = number("CALL_BATCH_SIZE", 100, 10, 1000)
 BULK_MAX_CONTACTS = number("BULK_MAX_CONTACTS", 100_000, 1, 1_000_000)
 BULK_MAX_BODY_BYTES = number("BULK_MAX_BODY_BYTES", 128 * 1024 * 1024, 1024, 2**31 - 1)
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+if PUBLIC_URL and not PUBLIC_URL.startswith(("https://", "http://")):
+    refuse("PUBLIC_URL", "must start with https:// (or http:// inside a network of your own)")
 CALL_PROVIDER = env.str("CALL_PROVIDER", default="simulated")
 ALLOW_SIMULATED = flag("ALLOW_SIMULATED", default=DEBUG)
 SIMULATED_SEED = env.str("SIMULATED_SEED", default="demo")

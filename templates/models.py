@@ -162,6 +162,7 @@ class TemplateVersion(models.Model):
         "tag_defaults",
         "outcomes",
         "retry_rule",
+        "retry_budget",
     )
 
     template = models.ForeignKey(AISettingsTemplate, models.PROTECT, related_name="versions")
@@ -213,6 +214,14 @@ class TemplateVersion(models.Model):
         help_text=_(
             "Per status, when and how often to call again, such as"
             ' {"no_answer": {"after_minutes": 240, "times": 2}}. {} never retries.'
+        ),
+    )
+    retry_budget = models.PositiveIntegerField(
+        _("retry budget"),
+        default=5,
+        validators=[MinValueValidator(1), MaxValueValidator(20)],
+        help_text=_(
+            "At most so many further calls to one person in a campaign, whatever the rules grant."
         ),
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)

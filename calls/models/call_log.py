@@ -100,6 +100,14 @@ class CallLog(models.Model):
     poll_at = models.DateTimeField(
         _("poll at"), null=True, help_text=_("When to ask the provider how the call is.")
     )
+    hang_up_at = models.DateTimeField(
+        _("hang up at"),
+        null=True,
+        help_text=_("When to ask the provider to end a line that may still be open."),
+    )
+    tries = models.PositiveIntegerField(
+        _("tries"), default=0, help_text=_("How often the provider was asked to place it.")
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True)
     answered_at = models.DateTimeField(_("answered at"), null=True)
@@ -119,6 +127,9 @@ class CallLog(models.Model):
     duration_seconds = models.PositiveIntegerField(_("duration (seconds)"), default=0)
     outcome = models.CharField(_("outcome"), max_length=64, blank=True)
     outcome_reasoning = models.TextField(_("outcome reasoning"), blank=True)
+    call_back_at = models.DateTimeField(
+        _("call back at"), null=True, help_text=_("When the person asked to be called again.")
+    )
     sentiment = models.CharField(
         _("sentiment"), max_length=8, choices=Sentiment.choices, blank=True
     )
@@ -181,6 +192,17 @@ class CallLog(models.Model):
             ),
             # The poll: which live calls are to be asked about.
             models.Index(fields=["poll_at"], condition=Q(status__in=LIVE), name="call_to_poll"),
+            # Lines that are to be closed, and whose contact is not called meanwhile.
+            models.Index(
+                fields=["hang_up_at"], condition=Q(hang_up_at__isnull=False), name="call_to_hang_up"
+            ),
+            models.Index(
+                fields=["contact"],
+                condition=Q(hang_up_at__isnull=False),
+                name="call_line_open",
+            ),
+            # How many calls an account has under way.
+            models.Index(fields=["account"], condition=Q(status__in=LIVE), name="call_live"),
             # Progress of a campaign, and whether anything of it is still open.
             models.Index(
                 fields=["campaign", "status", "outcome"],

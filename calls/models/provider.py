@@ -1,10 +1,13 @@
 """The accounts calls are placed with, and the events that came from them."""
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from calls.fields import EncryptedTextField
 
 
 class ProviderAccountManager(models.Manager["ProviderAccount"]):
@@ -22,6 +25,45 @@ class ProviderAccount(models.Model):
     name = models.CharField(_("name"), max_length=120, unique=True)
     provider = models.CharField(_("provider"), max_length=40)
     is_default = models.BooleanField(_("default"), default=False)
+    settings = models.JSONField(
+        _("settings"), default=dict, blank=True, help_text=_("What the provider needs to know.")
+    )
+    credentials = EncryptedTextField(_("credentials"), blank=True)  # JSON: {"name": "secret"}
+
+    # How fast it may be used.
+    max_live = models.PositiveIntegerField(
+        _("maximum live calls"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("How many calls may be under way at once. Empty: any number."),
+    )
+    calls_per_second = models.FloatField(
+        _("calls per second"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01), MaxValueValidator(1000)],
+        help_text=_("How fast calls are placed. Empty: as fast as can be."),
+    )
+    # The token bucket: what was in it at a time of the database's clock.
+    tokens = models.FloatField(_("tokens"), default=1, editable=False)
+    tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
+
+    # The circuit breaker.
+    failures = models.PositiveIntegerField(
+        _("failures"), default=0, editable=False, help_text=_("Failed placements in a row.")
+    )
+    holds = models.PositiveIntegerField(
+        _("holds"), default=0, editable=False, help_text=_("Holds in a row without a success.")
+    )
+    held_since = models.DateTimeField(_("held since"), null=True, editable=False)
+    held_until = models.DateTimeField(
+        _("held until"),
+        null=True,
+        editable=False,
+        help_text=_("When one call is tried again; while it is, until when nobody else tries."),
+    )
+    held_reason = models.CharField(_("held because"), max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     objects = ProviderAccountManager()
@@ -34,7 +76,17 @@ class ProviderAccount(models.Model):
                 fields=["is_default"],
                 condition=Q(is_default=True),
                 name="provider_account_one_default",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(held_since=None, held_until=None, held_reason="")
+                | Q(held_since__isnull=False, held_until__isnull=False),
+                name="provider_account_hold_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=(Q(max_live=None) | Q(max_live__gte=1))
+                & (Q(calls_per_second=None) | Q(calls_per_second__gt=0)),
+                name="provider_account_pace_is_positive",
+            ),
         ]
 
     def __str__(self) -> str:

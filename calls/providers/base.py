@@ -1,11 +1,11 @@
 """What every call provider does: the types that pass between a provider and the engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from calls.statuses import TERMINAL, CallStatus, Sentiment
@@ -68,6 +68,7 @@ class Ending:
     summary: str = ""
     transcript: str = ""
     recording_url: str = ""
+    call_back_at: datetime | None = None  # when the person asked to be called again
     is_final: bool = False
 
     def __post_init__(self) -> None:
@@ -111,12 +112,13 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Poll:
     """What the provider answers about one call: its events up to now, and when to ask again (None
-    once it is over).
+    once it is over). `is_unknown`: the provider has never seen this call.
     """
 
     attempt_id: UUID
     events: tuple[Event, ...] = field(default=())
     poll_at: datetime | None = None
+    is_unknown: bool = False
 
 
 class ProviderError(Exception):
@@ -143,18 +145,49 @@ class TemporaryError(ProviderError):
     """The provider takes no calls just now; this one may be placed later."""
 
 
+class AccountError(TemporaryError):
+    """The account takes no calls until somebody mends it: no credit, or a wrong key."""
+
+
+class EventRefused(Exception):
+    """What came as an event is not to be believed (`is_forged`) or cannot be read."""
+
+    def __init__(self, reason: str, *, is_forged: bool = False) -> None:
+        self.is_forged = is_forged
+        super().__init__(reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`placements_at_once`: how many calls one worker may have on their way to the provider."""
+    """`placements_at_once`: how many calls one worker may have on their way to the provider.
+    `can_look_up`: the provider finds a call by our id, so that it can be asked whether it has it.
+    """
 
     placements_at_once: int
     reaches_people: bool = True
+    can_look_up: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a provider is reached: the settings and the secrets of one account, in the provider's
+    own words, and the address it sends events to (empty where none is known).
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str = ""
 
 
 class Provider(ABC):
-    """A call provider. Instances are shared between threads and hold no calls."""
+    """A call provider, as one account uses it. Instances are shared between threads and hold no
+    calls.
+    """
 
     capabilities: ClassVar[Capabilities]
+
+    def __init__(self, access: Access | None = None) -> None:
+        self.access = access or Access()
 
     @property
     def time_scale(self) -> float:
@@ -170,10 +203,17 @@ class Provider(ABC):
 
     @abstractmethod
     def cancel(self, request: CallRequest) -> None:
-        """Have a call that may ring stop ringing. For us it has ended already: later events of it
-        change nothing, and whatever is raised is only logged.
+        """Close the line of a call, whether it rings or is talked on. For us it has ended already:
+        later events of it change nothing. Returns once the line is certainly closed, or was never
+        opened; whatever is raised has it asked again later.
         """
 
     @abstractmethod
     def poll(self, requests: Sequence[CallRequest], now: datetime) -> list[Poll]:
-        """Ask about calls that were, or may have been, placed: one answer per request."""
+        """Ask about calls that were, or may have been, placed. A request that could not be asked
+        about has no answer; it is asked about again.
+        """
+
+    def read_events(self, headers: Mapping[str, str], body: bytes) -> list[Event]:
+        """The events of a message that came to our address. Raises `EventRefused`."""
+        raise EventRefused("this provider sends no events", is_forged=True)

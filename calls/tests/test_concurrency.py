@@ -51,7 +51,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Counter[str]
     settings.CALL_PROVIDER = "counting"
     Counting.placed.clear()
     yield Counting.placed
-    providers.get_provider.cache_clear()
+    providers.make_provider.cache_clear()
 
 
 def at_once(*tasks: Callable[[], object]) -> None:

@@ -59,7 +59,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[type[Recorde
     settings.CALL_PROVIDER = "recorder"
     Recorder.requests, Recorder.cancelled, Recorder.failure, Recorder.ids = [], [], None, {}
     yield Recorder
-    providers.get_provider.cache_clear()
+    providers.make_provider.cache_clear()
 
 
 def only_batch() -> Batch:
@@ -114,7 +114,7 @@ def test_a_campaign_that_does_not_run_is_not_dialled(recorder, status: str) -> N
     batch = make_batch()
     make_call(batch=batch)
     ended_at = timezone.now() if status in {"completed", "cancelled"} else None
-    Campaign.objects.update(status=status, ended_at=ended_at)
+    Campaign.objects.update(status=status, ended_at=ended_at, starts_at=timezone.now())
     place_batch(batch.pk)
     assert recorder.requests == []
     assert CallLog.objects.get().status == CallStatus.QUEUED
