@@ -1,6 +1,6 @@
 from django.urls import path
 
-from calls import views
+from calls import hooks, views
 
 urlpatterns = [
     path("ai/phone-calls", views.CallsView.as_view(), name="calls"),
@@ -18,5 +18,6 @@ urlpatterns = [
         views.CampaignActionView.as_view(),
         name="campaign-action",
     ),
+    path("hooks/<int:account_id>", hooks.HookView.as_view(), name="hook"),
     path("ai/settings-templates", views.TemplatesView.as_view(), name="settings-templates"),
 ]

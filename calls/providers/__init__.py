@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from calls.providers.base import Access, Provider
+from calls.providers.http import HttpProvider
 from calls.providers.simulated import SimulatedProvider
 
 if TYPE_CHECKING:
     from calls.models import ProviderAccount
 
-PROVIDERS: dict[str, type[Provider]] = {"simulated": SimulatedProvider}
+PROVIDERS: dict[str, type[Provider]] = {
+    "simulated": SimulatedProvider,
+    "http": HttpProvider,
+}
 
 
 def reaches_people(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from calls.statuses import TERMINAL, CallStatus, Sentiment
+from contacts.validation import ErrorDetail
 
 MAX_ID, MAX_NUMBER, MAX_ADDRESS = 200, 21, 2000  # characters the database keeps
 
@@ -150,10 +151,14 @@ class AccountError(TemporaryError):
 
 
 class EventRefused(Exception):
-    """What came as an event is not to be believed (`is_forged`) or cannot be read."""
+    """What came as an event is not to be believed (`is_forged`) or cannot be read; `errors` names
+    its faults where they are known.
+    """
 
-    def __init__(self, reason: str, *, is_forged: bool = False) -> None:
-        self.is_forged = is_forged
+    def __init__(
+        self, reason: str, *, is_forged: bool = False, errors: Sequence[ErrorDetail] = ()
+    ) -> None:
+        self.is_forged, self.errors = is_forged, list(errors)
         super().__init__(reason)
 
 

@@ -1,4 +1,4 @@
-"""The connections webhooks are sent over."""
+"""The connections that webhooks, and requests to agents, are sent over."""
 
 import socket
 import threading
@@ -75,10 +75,12 @@ class _Stream(httpcore2.NetworkStream):
 
 
 class _Backend(httpcore2.NetworkBackend):
-    """Dials only where webhooks may go: a name is resolved once, and what was judged is dialled."""
+    """Dials only where webhooks may go, unless it `goes_anywhere`: a name is resolved once, and
+    what was judged is dialled.
+    """
 
-    def __init__(self, deadline: Deadline, origin: "_Origin") -> None:
-        self.deadline, self.origin = deadline, origin
+    def __init__(self, deadline: Deadline, origin: "_Origin", goes_anywhere: bool) -> None:
+        self.deadline, self.origin, self.goes_anywhere = deadline, origin, goes_anywhere
 
     def connect_tcp(
         self,
@@ -90,9 +92,10 @@ class _Backend(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         try:
             entries = resolve(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name that no name server can be asked for
             raise httpcore2.ConnectError(str(error)) from error
-        check_allowed(addresses_of(entries), self.origin.is_plain)
+        if not self.goes_anywhere:
+            check_allowed(addresses_of(entries), self.origin.is_plain)
         failure: Exception = httpcore2.ConnectError("the name has no address")
         for entry in entries:
             try:
@@ -128,14 +131,14 @@ class DeadlineTransport(httpx2.HTTPTransport):
     """HTTP with kept-alive connections, where `deadline` bounds a request as a whole: the client's
     own timeouts bound the silence between two bytes only, which a receiver can stretch for ever.
 
-    Raises `AddressNotAllowed` where nothing may be sent. No proxy is used: it would do the
-    dialling.
+    Raises `AddressNotAllowed` where no webhook may be sent, unless it `goes_anywhere`. No proxy is
+    used: it would do the dialling.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, goes_anywhere: bool = False, **options: Any) -> None:
         super().__init__(trust_env=False, **options)
         self.deadline, self.origin = Deadline(threading.Event()), _Origin()
-        self._pool._network_backend = _Backend(self.deadline, self.origin)
+        self._pool._network_backend = _Backend(self.deadline, self.origin, goes_anywhere)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         self.origin.is_plain = request.url.scheme != "https"

@@ -6,9 +6,13 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 PREFIX = "whsec_"
+FAMILIES = ("webhook", "svix")
+# How far the clocks of the two sides may be apart, the way between them included.
+TOLERANCE_SECONDS = 300
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -21,16 +25,36 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def signed_headers(
-    secrets: Iterable[str], message_id: str, timestamp: int, body: bytes
+    secrets: Iterable[str],
+    message_id: str,
+    timestamp: int,
+    body: bytes,
+    families: Iterable[str] = FAMILIES,
 ) -> dict[str, str]:
-    """The headers of one try, in both families' names, with a signature per live secret."""
+    """The headers of one try, in the families' names, with a signature per live secret."""
     values = {
         "id": message_id,
         "timestamp": str(timestamp),
         "signature": " ".join(sign(secret, message_id, timestamp, body) for secret in secrets),
     }
-    return {
-        f"{family}-{name}": value
-        for family in ("webhook", "svix")
-        for name, value in values.items()
-    }
+    return {f"{family}-{name}": value for family in families for name, value in values.items()}
+
+
+def find_fault(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str:
+    """Why a message that came with these headers is not to be believed; empty if it is.
+
+    `headers` is asked for names in lower case, `now` is in Unix seconds. Without a secret nothing
+    is believed.
+    """
+    identity = headers.get("webhook-id", "")
+    timestamp = headers.get("webhook-timestamp", "")
+    signatures = headers.get("webhook-signature", "").encode().split()
+    if not (secret and identity and signatures and re.fullmatch(r"[0-9]{1,12}", timestamp)):
+        return "The signature is missing."
+    if abs(now - int(timestamp)) > TOLERANCE_SECONDS:
+        return f"The timestamp is more than {TOLERANCE_SECONDS} seconds off."
+    right = sign(secret, identity, int(timestamp), body).encode()
+    # Compared with each of them, however early one is right.
+    if not sum(hmac.compare_digest(right, given) for given in signatures):
+        return "The signature is wrong."
+    return ""

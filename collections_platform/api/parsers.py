@@ -1,6 +1,5 @@
 """The request body as the client sent it."""
 
-from io import BytesIO
 from typing import IO, Any
 
 from django.conf import settings
@@ -24,8 +23,8 @@ class RawJSONParser(BaseParser):
     """Hands the view the bytes of a JSON body: the request's schema reads them itself.
 
     Read from the stream, because Django's own limit on a body (2.5 MiB) is below a bulk request
-    of 10,000 contacts. Raises `BodyTooLarge` above BULK_MAX_BODY_BYTES,
-    and `EncodedBody` for a compressed one.
+    of 10,000 contacts. Raises `BodyTooLarge` above the view's `max_body_bytes`, or where it names
+    none above BULK_MAX_BODY_BYTES, and `EncodedBody` for a compressed one.
     """
 
     media_type = "application/json"
@@ -33,24 +32,11 @@ class RawJSONParser(BaseParser):
     def parse(  # type: ignore[override]  # the stubs know parsed bodies only
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> bytes:
-        request = parser_context["request"]
+        request, view = parser_context["request"], parser_context["view"]
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise EncodedBody
-        body = stream.read(settings.BULK_MAX_BODY_BYTES + 1)
-        if len(body) > settings.BULK_MAX_BODY_BYTES:
+        limit = getattr(view, "max_body_bytes", settings.BULK_MAX_BODY_BYTES)
+        body = stream.read(limit + 1)
+        if len(body) > limit:
             raise BodyTooLarge
         return bytes(body)
-
-
-class SmallJSONParser(RawJSONParser):
-    """For what anybody may send. Raises `BodyTooLarge` above MAX_BYTES."""
-
-    MAX_BYTES = 16 * 1024
-
-    def parse(  # type: ignore[override]
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
-    ) -> bytes:
-        body = stream.read(self.MAX_BYTES + 1)
-        if len(body) > self.MAX_BYTES:
-            raise BodyTooLarge
-        return super().parse(BytesIO(body), media_type, parser_context)
