@@ -26,4 +26,5 @@ def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         passed += timedelta(**duration)
 
     monkeypatch.setattr(clock, "_ask", lambda: ask() + passed)
+    monkeypatch.setattr(clock, "_anchor", None)  # and put back at the end
     return move

@@ -30,7 +30,7 @@ from calls.webhooks.addresses import AddressNotAllowed
 from calls.webhooks.network import DeadlineTransport
 from calls.webhooks.notices import tell_of_disabled
 from calls.webhooks.signing import signed_headers
-from campaigns.clock import DatabaseClock, database_now
+from campaigns.clock import database_now, followed_now
 from contacts.times import iso
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,6 @@ class Sender:
     """Makes tries over kept-alive connections; threads may share it."""
 
     def __init__(self) -> None:
-        self.clock = DatabaseClock()
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_THREADS)
         transport = DeadlineTransport(limits=limits)
         self.deadline = transport.deadline
@@ -124,7 +123,7 @@ class Sender:
 
     def send(self, request: _Request) -> _Result:
         """Make one try. Only a 2xx answer within `RECEIVER_SECONDS` is a success."""
-        identity, now = str(request.delivery_id), int(self.clock.now().timestamp())
+        identity, now = str(request.delivery_id), int(followed_now().timestamp())
         try:
             body = request.body
             headers = HEADERS | signed_headers(request.secrets, identity, now, body)
