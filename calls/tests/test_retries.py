@@ -549,9 +549,12 @@ def test_endings_claims_and_launches_at_once_wait_for_each_other_in_no_circle() 
             poll_calls,
             lambda again=again[::-1]: launch(*again, updateExisting=True),  # type: ignore[misc]
         )
-    for campaign in Campaign.objects.all():
-        calls = CallLog.objects.filter(campaign=campaign)
-        retries = calls.filter(attempt__gt=1).values_list("contact", flat=True)
-        assert len(retries) == len(set(retries))
-    assert CallLog.objects.filter(attempt=2).exists()
-    assert CallLog.objects.filter(status__in=TERMINAL).count() > 30
+    for _ in range(3):  # what was left to others in the race
+        for pk in batches[:4]:
+            place_batch(pk)
+        poll_calls()
+    first = Campaign.objects.earliest("created_at")
+    retries = CallLog.objects.filter(campaign=first, attempt__gt=1)
+    assert retries.exists()
+    assert retries.values("contact").distinct().count() == retries.count()
+    assert not CallLog.objects.filter(campaign=first).exclude(status__in=TERMINAL).exists()
