@@ -226,6 +226,7 @@ class TemplateVersion(models.Model):
     def clean(self) -> None:
         """Refuse a retry rule for an outcome that is not listed."""
         super().clean()
+        self.retry_rule = self.retry_rule or {}  # validators are not asked about what is empty
         try:
             validate_outcomes(self.outcomes)
             validate_retry_rule(self.retry_rule)

@@ -61,7 +61,8 @@ def recommended_rule(outcomes: Collection[str]) -> dict[str, dict[str, Any]]:
 
 def retryable_keys(outcomes: Collection[str]) -> list[str]:
     """What a rule can be given for: the statuses, and those of the outcome words."""
-    return [*RETRYABLE, *(word for word in outcomes if word not in NEVER_RETRIED_OUTCOMES)]
+    words = (word for word in outcomes if word not in NEVER_RETRIED_OUTCOMES)
+    return list(dict.fromkeys([*RETRYABLE, *words]))
 
 
 def validate_retry_rule(value: Any) -> None:
