@@ -33,7 +33,7 @@ def resume_campaign(campaign: Campaign) -> None:
     if _change(campaign, CampaignStatus.RUNNING, {CampaignStatus.PAUSED}):
         now = database_now()
         due = CallLog.objects.due(now).filter(campaign=campaign)
-        call_for(due.values_list("batch_id", flat=True).distinct(), now)
+        call_for(due.values_list("batch_id", flat=True).distinct())
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ does not bury the webhooks and polls that wait in the same queue.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -61,13 +62,22 @@ def campaigns_waiting(now: datetime) -> int:
     return Campaign.objects.filter(Exists(due), status=CampaignStatus.RUNNING).count()
 
 
-def call_for(batches: Iterable[int], now: datetime) -> None:
-    """Note that calls of these batches are due, and dispatch when the transaction commits."""
-    ids = sorted(set(batches))
-    late = Batch.objects.filter(pk__in=ids).filter(Q(due_at=None) | Q(due_at__gt=now))
-    if ids:
-        late.update(due_at=now)
+def call_for(batches: Iterable[int]) -> None:
+    """Once the transaction around it has committed, note that calls of these batches are due now,
+    and dispatch. The note has a transaction of its own: whoever holds calls or a batch waits for
+    no other batch.
+    """
+    if ids := sorted(set(batches)):
+        transaction.on_commit(partial(_note_due, ids))
         dispatch_on_commit()
+
+
+@transaction.atomic
+def _note_due(ids: Sequence[int]) -> None:
+    now = database_now()
+    late = Batch.objects.filter(pk__in=ids).filter(Q(due_at=None) | Q(due_at__gt=now))
+    locked = late.order_by("pk").select_for_update(no_key=True)
+    Batch.objects.filter(pk__in=list(locked.values_list("pk", flat=True))).update(due_at=now)
 
 
 def _ready(now: datetime) -> QuerySet[Batch]:

@@ -102,7 +102,7 @@ def _place_again(calls: Sequence[CallLog]) -> None:
         if call.started_at and call.started_at + UNCONFIRMED_AFTER <= now:
             logger.info("Call %s was never placed; it is queued again", call.pk)
             call.queue_again(now)
-            call_for([call.batch_id], now)
+            call_for([call.batch_id])
 
 
 @transaction.atomic

@@ -62,7 +62,7 @@ def _mend_batches() -> None:
     unnoted = Q(batch__due_at=None) | Q(batch__due_at__gt=now)
     calls = CallLog.objects.due(now - MISSED_AFTER).filter(unnoted)
     running = calls.filter(campaign__status=CampaignStatus.RUNNING).order_by()
-    call_for(running.values_list("batch_id", flat=True).distinct()[:MAX_ROWS], now)
+    call_for(running.values_list("batch_id", flat=True).distinct()[:MAX_ROWS])
 
 
 def _end_campaigns() -> None:

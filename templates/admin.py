@@ -1,5 +1,6 @@
 """AI settings templates for staff: a template is edited as one form with its newest version."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -12,10 +13,12 @@ from django.contrib.admin.widgets import (
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import Max
+from django.forms.utils import ErrorDict
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from templates.models import AISettingsTemplate, TemplateVersion
+from templates.forms import RetryRuleField, RetryTable, wants_recommendation
+from templates.models import OUTCOME_WORD, AISettingsTemplate, TemplateVersion
 
 
 class PromptField(forms.CharField):
@@ -26,6 +29,11 @@ class PromptField(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         return (super().to_python(value) or "").replace("\r\n", "\n")
+
+
+def read_outcomes(text: str) -> list[dict[str, str]]:
+    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+    return [{"word": word.strip(), "description": text.strip()} for word, _, text in pairs]
 
 
 class OutcomesField(forms.JSONField):
@@ -41,8 +49,7 @@ class OutcomesField(forms.JSONField):
 
     def to_python(self, value: Any) -> Any:
         ProhibitNullCharactersValidator()(value)
-        pairs = [line.partition(":") for line in (value or "").splitlines() if line.strip()]
-        return [{"word": word.strip(), "description": text.strip()} for word, _, text in pairs]
+        return read_outcomes(value or "")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(initial != self.to_python(data))
@@ -57,6 +64,7 @@ def content_fields() -> dict[str, forms.Field]:
             "system_prompt": PromptField,
             "first_message": PromptField,
             "outcomes": OutcomesField,
+            "retry_rule": RetryRuleField,
         },
         widgets={
             "system_prompt": AdminTextareaWidget(attrs={"rows": 14, "dir": "auto"}),
@@ -66,13 +74,20 @@ def content_fields() -> dict[str, forms.Field]:
             "max_duration_seconds": AdminIntegerFieldWidget,
             "tag_defaults": AdminTextareaWidget(attrs={"rows": 3}),
             "outcomes": AdminTextareaWidget(attrs={"rows": 10}),
-            "retry_rule": AdminTextareaWidget(attrs={"rows": 3}),
+            "retry_rule": RetryTable,
+            "retry_budget": AdminIntegerFieldWidget,
         },
         help_texts={
             "outcomes": _(  # type: ignore[dict-item]
                 "The words the agent reports a conversation with, one in a line, each with a colon"
                 " and when to use it: PROMISE_TO_PAY: The person promises to pay."
-            )
+            ),
+            "retry_rule": _(  # type: ignore[dict-item]
+                "A person is called again after an ending whose row says how many times; an empty"
+                " row means never. The parts of the day are 9–12, 12–17 and 17–20 o’clock where"
+                " the person lives. If the person asks to be called at another time, that time"
+                " counts. A new outcome gets its row once the template is saved."
+            ),
         },
     )
 
@@ -91,6 +106,17 @@ class TemplateForm(forms.ModelForm):
         if self.newest:
             newest = {name: getattr(self.newest, name) for name in TemplateVersion.CONTENT}
             self.initial = {**newest, **self.initial}
+        words = (outcome["word"] for outcome in read_outcomes(self["outcomes"].value()))
+        self.fields["retry_rule"].widget.outcomes = list(filter(OUTCOME_WORD.fullmatch, words))
+
+    def full_clean(self) -> None:
+        if wants_recommendation(self.data):  # to be looked at, not to be checked or saved
+            self._errors, self.cleaned_data = ErrorDict(), {}
+        else:
+            super().full_clean()
+
+    def is_valid(self) -> bool:
+        return not wants_recommendation(self.data) and super().is_valid()
 
     @property
     def content(self) -> dict[str, Any]:
@@ -99,9 +125,17 @@ class TemplateForm(forms.ModelForm):
 
     def clean(self) -> None:
         super().clean()
+        if self.newest and "retry_rule" not in self.changed_data:
+            # The table may write the same rule in other words.
+            self.cleaned_data["retry_rule"] = self.newest.retry_rule
         others = {field.name for field in TemplateVersion._meta.fields} - self.content.keys()
+        self._check(lambda version: version.clean_fields(exclude=others))
+        if {"outcomes", "retry_rule"} <= self.content.keys():
+            self._check(TemplateVersion.clean)
+
+    def _check(self, check: Callable[[TemplateVersion], None]) -> None:
         try:
-            TemplateVersion(**self.content).clean_fields(exclude=others)
+            check(TemplateVersion(**self.content))
         except ValidationError as error:
             self.add_error(None, error)
 
@@ -172,7 +206,8 @@ class AISettingsTemplateAdmin(admin.ModelAdmin):
             head,
             (_("What is said"), {"fields": ["system_prompt", "first_message", "tag_defaults"]}),
             (_("How"), {"fields": ["language", "voice", "max_duration_seconds"]}),
-            (_("What comes of it"), {"fields": ["outcomes", "retry_rule"]}),
+            (_("What comes of it"), {"fields": ["outcomes"]}),
+            (_("Calling again"), {"fields": ["retry_rule", "retry_budget"]}),
         ]
 
     def get_form(

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from templates.rendering import BraceError, parse
+from templates.retry_rules import validate_outcomes_listed, validate_retry_rule
 
 OUTCOME_WORD = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -25,8 +26,6 @@ DEFAULT_OUTCOMES = [
     {"word": "DO_NOT_CALL", "description": "The person asks not to be called again."},
     {"word": "NO_COMMITMENT", "description": "The person listens but commits to nothing."},
 ]
-# Statuses after which a template may ask for another attempt.
-RETRYABLE = ("no_answer", "busy", "voicemail", "failed")
 
 
 def default_outcomes() -> list[dict[str, str]]:
@@ -69,30 +68,6 @@ def validate_outcomes(value: Any) -> None:
             )
     if len({outcome["word"] for outcome in value}) < len(value):
         raise ValidationError(_("Two outcomes have the same word."))
-
-
-def validate_retry_rule(value: Any) -> None:
-    """`{"no_answer": {"after_minutes": 240, "times": 2}}`; `{}` never retries."""
-    if not isinstance(value, dict):
-        raise ValidationError(_("Give an object; {} never retries."))
-    for status, rule in value.items():
-        if status not in RETRYABLE:
-            raise ValidationError(
-                _("There is no retry after “%(status)s”; choose from %(known)s."),
-                params={"status": status, "known": ", ".join(RETRYABLE)},
-            )
-        bounds = {"after_minutes": (1, 30 * 24 * 60), "times": (1, 20)}
-        if not isinstance(rule, dict) or set(rule) != set(bounds):
-            raise ValidationError(
-                _("“%(status)s”: give after_minutes and times, and nothing else."),
-                params={"status": status},
-            )
-        for name, (low, high) in bounds.items():
-            if type(rule[name]) is not int or not low <= rule[name] <= high:
-                raise ValidationError(
-                    _("“%(status)s”: %(name)s must be a whole number from %(low)s to %(high)s."),
-                    params={"status": status, "name": name, "low": low, "high": high},
-                )
 
 
 class AISettingsTemplateQuerySet(models.QuerySet["AISettingsTemplate"]):
@@ -212,8 +187,9 @@ class TemplateVersion(models.Model):
         blank=True,
         validators=[validate_retry_rule],
         help_text=_(
-            "Per status, when and how often to call again, such as"
-            ' {"no_answer": {"after_minutes": 240, "times": 2}}. {} never retries.'
+            "Per status or outcome, when and how often to call again, such as"
+            ' {"no_answer": {"after_minutes": 240, "times": 2, "when": "other_day_part"}}.'
+            " {} never retries."
         ),
     )
     retry_budget = models.PositiveIntegerField(
@@ -239,6 +215,24 @@ class TemplateVersion(models.Model):
         return f"{self.template} v{self.number}"
 
     @property
+    def outcome_words(self) -> list[str]:
+        return [outcome["word"] for outcome in self.outcomes]
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """The tags of prompt and first message, each once."""
         return tuple(dict.fromkeys(parse(self.system_prompt).tags + parse(self.first_message).tags))
+
+    def clean(self) -> None:
+        """Refuse a retry rule for an outcome that is not listed."""
+        super().clean()
+        self.retry_rule = self.retry_rule or {}  # validators are not asked about what is empty
+        try:
+            validate_outcomes(self.outcomes)
+            validate_retry_rule(self.retry_rule)
+        except ValidationError:
+            return  # told at the field itself
+        try:
+            validate_outcomes_listed(self.retry_rule, self.outcome_words)
+        except ValidationError as error:
+            raise ValidationError({"retry_rule": error}) from error

@@ -192,9 +192,9 @@ def test_each_subscribed_enabled_endpoint_gets_one_delivery(account, call) -> No
     assert set(WebhookDelivery.objects.values_list("endpoint_id", flat=True)) == wanted
 
 
-def retried_call(times: int = 2) -> CallLog:
+def retried_call(times: int = 2, **content: Any) -> CallLog:
     rule = {"no_answer": {"after_minutes": 240, "times": times}}
-    campaign = make_campaign(template_version=make_template(retry_rule=rule).current)
+    campaign = make_campaign(template_version=make_template(retry_rule=rule, **content).current)
     return make_call(
         batch=make_batch(campaign=campaign),
         status=CallStatus.DIALING,
@@ -232,7 +232,7 @@ def test_the_rule_grants_no_more_attempts_than_it_says(account) -> None:
 
 
 def test_a_person_in_two_calls_of_a_campaign_has_one_budget(account) -> None:
-    first = retried_call(times=1)
+    first = retried_call(times=1, retry_budget=1)
     record_event(account, ended(first, CallStatus.NO_ANSWER))
     second = make_call(batch=first.batch, contact=first.contact, status=CallStatus.DIALING)
     record_event(account, ended(second, CallStatus.NO_ANSWER))

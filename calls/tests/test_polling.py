@@ -91,7 +91,7 @@ def never_seen(request: CallRequest, now: datetime) -> Poll:
 
 
 def test_a_call_that_its_provider_never_saw_is_queued_again_under_the_same_id(
-    silent, let_pass
+    silent, let_pass, django_capture_on_commit_callbacks
 ) -> None:
     silent.polls = never_seen
     call = make_call(status=CallStatus.DIALING, poll_at=timezone.now())
@@ -100,7 +100,8 @@ def test_a_call_that_its_provider_never_saw_is_queued_again_under_the_same_id(
     call.refresh_from_db()
     assert call.status == CallStatus.DIALING, "the request may still be on its way"
     let_pass(minutes=2)
-    poll_calls()
+    with django_capture_on_commit_callbacks(execute=True):
+        poll_calls()
     call.refresh_from_db()
     assert (call.status, call.started_at, call.attempt) == (CallStatus.QUEUED, None, 1)
     assert Batch.objects.get().due_at

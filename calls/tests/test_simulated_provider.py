@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -109,7 +110,8 @@ def test_the_same_request_always_meets_the_same_call() -> None:
 def test_personas_do_not_depend_on_the_process() -> None:
     numbers = [f"+9665{number:08d}" for number in range(50)]
     code = (
-        "import sys; from calls.providers.simulated.personas import persona_for\n"
+        "import sys, django; django.setup()\n"
+        "from calls.providers.simulated.personas import persona_for\n"
         "print(*(persona_for(number, 2, 'other') for number in sys.argv[1:]))"
     )
     for hash_seed in ("1", "2"):
@@ -425,6 +427,60 @@ def test_the_promised_day_lies_a_few_days_ahead(language: str, days: str) -> Non
         assert day in ending.summary
         number_of_day = int(re.findall(r"\d{1,2}", day)[0])
         assert STARTED.day + 3 <= number_of_day <= STARTED.day + 10
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Riyadh", "America/New_York"])
+@pytest.mark.parametrize("first_message", ["", "Hello."])
+@pytest.mark.parametrize(
+    ("language", "times"),
+    [
+        (
+            "en",
+            {
+                "Tomorrow evening, please.": (1, 18),
+                "Tomorrow morning would be better.": (1, 10),
+                "Some time later this week.": (2, 11),
+            },
+        ),
+        (
+            "ar",
+            {
+                "مساء الغد من فضلكم.": (1, 18),
+                "صباح الغد أنسب لي.": (1, 10),
+                "في وقت لاحق من هذا الأسبوع.": (2, 11),
+            },
+        ),
+    ],
+)
+def test_the_time_to_call_back_is_the_one_that_the_customer_names(
+    settings: Settings,
+    language: str,
+    times: dict[str, tuple[int, int]],
+    first_message: str,
+    zone: str,
+) -> None:
+    settings.TIME_ZONE = zone
+    late = datetime(2026, 1, 5, 23, 30, tzinfo=UTC)  # in Riyadh it is the next day already
+    today = late.astimezone(ZoneInfo(zone)).date()
+    named = set()
+    for number in numbers_of(Persona.CALL_BACK):
+        request = make_request(
+            number_to=number, language=language, first_message=first_message, started_at=late
+        )
+        (event,) = events_at(request, late + timedelta(hours=2))
+        assert event.ending is not None
+        (said,) = (said for said in times if f": {said}\n" in event.ending.transcript)
+        wish = event.ending.call_back_at
+        assert wish is not None
+        local = wish.astimezone(ZoneInfo(zone))
+        assert ((local.date() - today).days, local.hour, local.minute) == (*times[said], 0)
+        named.add(said)
+    assert named == set(times)
+
+
+@pytest.mark.parametrize("persona", [p for p in Persona if p is not Persona.CALL_BACK])
+def test_nobody_else_is_to_be_called_back(persona: Persona) -> None:
+    assert ending_of(make_request_to(persona)).call_back_at is None
 
 
 @pytest.mark.parametrize("persona", TALKERS)

@@ -1,3 +1,5 @@
+import re
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -5,7 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from templates.models import AISettingsTemplate
+from templates.models import DEFAULT_OUTCOMES, AISettingsTemplate
+from templates.retry_rules import recommended_rule
 from templates.tests.factories import make_template
 
 pytestmark = pytest.mark.django_db
@@ -19,18 +22,52 @@ def page_of(template: AISettingsTemplate) -> str:
     return reverse("admin:templates_aisettingstemplate_change", args=[template.pk])
 
 
+class Fields(HTMLParser):
+    """What a browser sends of a page's forms: inputs, selects and texts, but no buttons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self.select, self.textarea = "", ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name, value = given.get("name") or "", given.get("value") or ""
+        if tag == "input" and name:
+            kind = given.get("type")
+            if kind == "checkbox" and "checked" in given:
+                self.values[name] = value or "on"
+            elif kind not in {"submit", "button", "checkbox", "file"}:
+                self.values[name] = value
+        elif tag == "select":
+            self.select = name
+        elif tag == "option" and self.select and "selected" in given:
+            self.values[self.select] = value
+        elif tag == "textarea":
+            self.textarea, self.values[name] = name, ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            # The parser of HTML drops the first line end of a textarea, and browsers send CR LF.
+            text = self.values[self.textarea].removeprefix("\r").removeprefix("\n")
+            self.values[self.textarea] = text.replace("\r\n", "\n").replace("\n", "\r\n")
+            self.textarea = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.textarea:
+            self.values[self.textarea] += data
+
+
+def fields_of(page: str) -> dict[str, str]:
+    parser = Fields()
+    parser.feed(page)
+    return parser.values
+
+
 def as_a_browser_sends_it(client: Client, page: str) -> dict[str, Any]:
     """The fields of a page's form, unchanged, with the line ends of a browser."""
-    context = client.get(page).context
-    fields = list(context["adminform"].form)
-    for inline in context["inline_admin_formsets"]:
-        fields += list(inline.formset.management_form)
-    values = {field.html_name: field.value() for field in fields}
-    return {
-        name: value.replace("\n", "\r\n") if isinstance(value, str) else value
-        for name, value in values.items()
-        if value is not None and value is not False
-    }
+    values = fields_of(client.get(page).content.decode())
+    return {name: value for name, value in values.items() if name != "csrfmiddlewaretoken"}
 
 
 def edit(client: Client, template: AISettingsTemplate, **changes: Any) -> Any:
@@ -99,8 +136,7 @@ def test_the_page_tells_version_and_tags(admin_client: Client) -> None:
         ("tag_defaults", '{"a": 1}', "texts"),
         ("outcomes", "paid: x", "Outcome 1: write the word in upper case"),
         ("outcomes", "PAID", "Outcome 1: describe"),
-        ("retry_rule", '{"completed": {}}', "no retry after"),
-        ("retry_rule", "{", "valid JSON"),
+        ("retry_budget", "21", "less than or equal to 20"),
         ("language", "English", "valid value"),
         ("max_duration_seconds", "5", "greater than or equal to 10"),
     ],
@@ -114,6 +150,138 @@ def test_a_mistake_is_told_at_its_field_and_nothing_is_stored(
     assert message in response.content.decode()
     assert list(response.context["adminform"].form.errors) == [field]
     assert template.versions.count() == 1
+
+
+def retries(**cells: str) -> dict[str, str]:
+    """Cells of the table: `busy_times="2"`; the others stay as they are."""
+    named = {name.rpartition("_"): value for name, value in cells.items()}
+    return {
+        f"retry_rule-{key}-{'after_minutes' if cell == 'after' else cell}": value
+        for (key, _, cell), value in named.items()
+    }
+
+
+def test_rules_are_typed_into_a_table_and_shown_in_it_again(admin_client: Client) -> None:
+    template = make_template()
+    table = retries(busy_after="30", busy_times="2", CALL_BACK_after="1440", CALL_BACK_times="1")
+    table |= retries(no_answer_after="240", no_answer_times="3", no_answer_when="other_day_part")
+    table |= {"retry_budget": "3"}
+    assert edit(admin_client, template, **table).status_code == 302
+    assert template.current.retry_budget == 3
+    assert template.current.retry_rule == {
+        "busy": {"after_minutes": 30, "times": 2},
+        "CALL_BACK": {"after_minutes": 1440, "times": 1},
+        "no_answer": {"after_minutes": 240, "times": 3, "when": "other_day_part"},
+    }
+    shown = as_a_browser_sends_it(admin_client, page_of(template))
+    assert table.items() <= shown.items()
+    assert shown["retry_rule-busy-when"] == "any"
+    edit(admin_client, template, **retries(busy_times="", CALL_BACK_times="", no_answer_times=""))
+    assert template.current.retry_rule == {}
+
+
+def test_a_rule_that_says_any_is_not_a_change(admin_client: Client) -> None:
+    rule = {"busy": {"after_minutes": 30, "times": 2, "when": "any"}}
+    template = make_template(retry_rule=rule)
+    edit(admin_client, template)
+    assert template.versions.count() == 1
+    edit(admin_client, template, voice="nova")
+    assert template.current.retry_rule == rule
+
+
+def test_there_is_a_row_for_each_ending_that_may_be_retried(admin_client: Client) -> None:
+    outcomes = [{"word": word, "description": "x"} for word in ("REFUSED", "LATER", "CEASE")]
+    template = make_template(outcomes=outcomes)
+    page = admin_client.get(page_of(template)).content.decode()
+    rows = [name.split("-")[1] for name in fields_of(page) if name.endswith("-times")]
+    assert rows == ["busy", "no_answer", "voicemail", "failed", "LATER"]
+    assert "<bdi>REFUSED, CEASE</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (retries(busy_times="2"), "“busy”: after_minutes must be a whole number from 1 to"),
+        (retries(busy_after="30", busy_times="21"), "times must be a whole number from 1 to 20"),
+        (retries(busy_after="0", busy_times="1"), "after_minutes must be a whole number from 1"),
+        (retries(busy_after="1.5", busy_times="1"), "after_minutes must be a whole number"),
+        (retries(busy_after="9" * 5000, busy_times="1"), "after_minutes must be a whole number"),
+        (retries(busy_after="5", busy_times="1", busy_when="night"), "when must be one of any"),
+        (retries(REFUSED_after="5", REFUSED_times="1"), "no retry after “REFUSED”"),
+        (retries(rejected_after="5", rejected_times="1"), "no retry after “rejected”"),
+        (retries(LATER_after="5", LATER_times="1"), "“LATER” has a rule but is not among"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_and_stays_on_the_page(
+    table: dict[str, str], message: str, admin_client: Client
+) -> None:
+    template = make_template()
+    response = edit(admin_client, template, **table)
+    page = response.content.decode()
+    assert list(response.context["adminform"].form.errors) == ["retry_rule"]
+    assert message in page
+    shown = fields_of(page)
+    typed = {name: value for name, value in table.items() if not name.endswith("-when")}
+    assert typed.items() <= shown.items()
+    assert template.versions.count() == 1
+
+
+def test_an_outcome_with_a_rule_cannot_be_taken_off_the_list(admin_client: Client) -> None:
+    rule = {"CALL_BACK": {"after_minutes": 5, "times": 1}}
+    template = make_template(retry_rule=rule)
+    response = edit(admin_client, template, outcomes="PAID: Has paid.")
+    assert "“CALL_BACK” has a rule" in response.content.decode()
+    shown = fields_of(response.content.decode())
+    assert shown["retry_rule-CALL_BACK-times"] == "1"
+    cleared = retries(CALL_BACK_times="")
+    edit(admin_client, template, outcomes="PAID: Has paid.", **cleared)
+    assert template.current.retry_rule == {}
+
+
+def test_a_mistake_in_the_outcomes_is_not_told_of_the_rules_too(admin_client: Client) -> None:
+    template = make_template()
+    table = retries(LATER_after="5", LATER_times="1")
+    response = edit(admin_client, template, outcomes="LATER", **table)
+    assert list(response.context["adminform"].form.errors) == ["outcomes"]
+
+
+def test_one_button_fills_in_the_recommended_rules_and_saves_nothing(admin_client: Client) -> None:
+    template = make_template(retry_rule={"CALL_BACK": {"after_minutes": 5, "times": 9}})
+    changes = {"_recommended": "Fill in", "voice": "nova", "system_prompt": "Broken {{"}
+    changes |= retries(NO_COMMITMENT_after="7", NO_COMMITMENT_times="7")
+    response = edit(admin_client, template, **changes)
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "errornote" not in page
+    assert template.versions.count() == 1
+    shown = fields_of(page)
+    assert (shown["voice"], shown["system_prompt"]) == ("nova", "Broken {{")
+    assert admin_client.post(page_of(template), shown | {"system_prompt": "x"}).status_code == 302
+    words = [outcome["word"] for outcome in DEFAULT_OUTCOMES]
+    assert template.current.retry_rule == recommended_rule(words)
+
+
+def test_the_button_works_for_a_new_template_and_knows_its_outcomes(admin_client: Client) -> None:
+    data = as_a_browser_sends_it(admin_client, ADD)
+    data |= {"name": "", "outcomes": "PAID: Has paid.", "_recommended": "Fill in"}
+    shown = fields_of(admin_client.post(ADD, data).content.decode())
+    assert "retry_rule-CALL_BACK-times" not in shown
+    shown |= {"name": "New", "system_prompt": "x"}
+    assert admin_client.post(ADD, shown).status_code == 302
+    rule = AISettingsTemplate.objects.get(name="New").current.retry_rule
+    assert rule == recommended_rule(["PAID"])
+    assert set(rule) == {"busy", "no_answer", "voicemail", "failed"}
+
+
+def test_the_page_carries_what_the_script_fills_in_and_no_script_of_its_own(
+    admin_client: Client,
+) -> None:
+    page = admin_client.get(page_of(make_template())).content.decode()
+    assert 'data-recommended="other_day_part"' in page
+    assert re.search(r'<script src="[^"]*templates/retry_table[^"]*\.js" defer', page)
+    assert not re.search(r"<script(?![^>]*(src|application/json))|\son\w+=|style=", page)
+    button, save = page.index('name="_recommended"'), page.index('name="_save"')
+    assert save < button  # Enter in a field presses the first of them
 
 
 def test_making_a_template_the_default_takes_it_from_the_other(admin_client: Client) -> None:

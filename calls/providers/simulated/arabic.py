@@ -1,6 +1,6 @@
 """The conversations in Modern Standard Arabic; customers are addressed in the polite plural."""
 
-from calls.providers.simulated.language import Language, Scene, Speaker, agent, customer
+from calls.providers.simulated.language import Language, Scene, Speaker, agent, customer, wish
 from calls.providers.simulated.personas import Persona
 
 SCENES = {
@@ -71,7 +71,7 @@ SCENES = {
                 "أنا في اجتماع الآن.",
             ),
             agent("بالطبع. متى يناسبكم أن نعاود الاتصال؟"),
-            customer(
+            wish(
                 "مساء الغد من فضلكم.",
                 "صباح الغد أنسب لي.",
                 "في وقت لاحق من هذا الأسبوع.",

@@ -7,7 +7,7 @@ words of the system prompt. What the template's own first message gives away is 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import dateformat, timezone, translation
 
@@ -15,7 +15,7 @@ from calls.providers.base import CallRequest, Ending
 from calls.providers.simulated.arabic import ARABIC
 from calls.providers.simulated.course import Course
 from calls.providers.simulated.english import ENGLISH
-from calls.providers.simulated.language import Language, Turn, agent
+from calls.providers.simulated.language import WISHES, Language, Turn, agent
 from calls.providers.simulated.personas import Dice, Persona
 
 FALLBACK_WORD = "NO_COMMITMENT"
@@ -41,6 +41,7 @@ def add_conversation(ending: Ending, request: CallRequest, course: Course) -> En
         sentiment_reasoning=scene.sentiment_reasoning,
         summary=language.summary.format(summary=scene.summary.format(date=date)),
         transcript=write_transcript(request, course, language, date),
+        call_back_at=wished_time(request, course, language),
     )
 
 
@@ -76,6 +77,19 @@ def write_transcript(request: CallRequest, course: Course, language: Language, d
         text = course.dice.pick(turn.variants, f"turn {position}")
         lines.append(f"{language.speakers[turn.speaker]}: {text.format(quote=quote, date=date)}")
     return "\n".join(lines)
+
+
+def wished_time(request: CallRequest, course: Course, language: Language) -> datetime | None:
+    """When the customer asks in the transcript to be called again, in the time zone of the
+    settings; None if they do not.
+    """
+    for position, turn in enumerate(turns_of(request, course.persona, language, quote="")):
+        if turn.is_wish:
+            days, at = course.dice.pick(WISHES, f"turn {position}")
+            zone = timezone.get_default_timezone()
+            day = timezone.localdate(request.started_at, zone) + timedelta(days=days)
+            return datetime.combine(day, at, zone)
+    return None
 
 
 def turns_of(

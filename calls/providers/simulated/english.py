@@ -1,6 +1,6 @@
 """The conversations in English."""
 
-from calls.providers.simulated.language import Language, Scene, Speaker, agent, customer
+from calls.providers.simulated.language import Language, Scene, Speaker, agent, customer, wish
 from calls.providers.simulated.personas import Persona
 
 SCENES = {
@@ -71,7 +71,7 @@ SCENES = {
                 "I am in a meeting at the moment.",
             ),
             agent("Of course. When would be a better time to call?"),
-            customer(
+            wish(
                 "Tomorrow evening, please.",
                 "Tomorrow morning would be better.",
                 "Some time later this week.",

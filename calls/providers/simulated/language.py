@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import time
 from enum import Enum
 
 from calls.providers.simulated.personas import Persona
+
+# When a customer asks to be called again: days after the call, and the time of the day. Tomorrow
+# evening, tomorrow morning, later in the week.
+WISHES = ((1, time(18)), (1, time(10)), (2, time(11)))
 
 
 class Speaker(Enum):
@@ -14,10 +19,14 @@ class Speaker(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One line of a transcript; each call uses one of the variants, whatever the others use."""
+    """One line of a transcript; each call uses one of the variants, whatever the others use.
+
+    `is_wish`: the variants name the times of `WISHES`, in the same order.
+    """
 
     speaker: Speaker
     variants: tuple[str, ...]
+    is_wish: bool = False
 
 
 def agent(*variants: str) -> Turn:
@@ -26,6 +35,11 @@ def agent(*variants: str) -> Turn:
 
 def customer(*variants: str) -> Turn:
     return Turn(Speaker.CUSTOMER, variants)
+
+
+def wish(*variants: str) -> Turn:
+    """The customer says when to be called again."""
+    return Turn(Speaker.CUSTOMER, variants, is_wish=True)
 
 
 @dataclass(frozen=True, slots=True)
