@@ -1,7 +1,9 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
+from campaigns import clock
 from collections_platform.ops.webhook_receiver import WebhookReceiver
 
 
@@ -10,3 +12,19 @@ def receiver() -> Iterator[WebhookReceiver]:
     """A webhook receiver that answers 204 and keeps what it received."""
     with WebhookReceiver() as receiver:
         yield receiver
+
+
+@pytest.fixture
+def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that moves the database's clock, as decisions see it: `let_pass(minutes=5)`.
+    Leases, which the database itself compares, stay where they are.
+    """
+    passed, ask = timedelta(), clock._ask
+
+    def move(**duration: float) -> None:
+        nonlocal passed
+        passed += timedelta(**duration)
+
+    monkeypatch.setattr(clock, "_ask", lambda: ask() + passed)
+    monkeypatch.setattr(clock, "_anchor", None)  # and put back at the end
+    return move

@@ -1,22 +1,18 @@
 """Acting on what runs: pausing, resuming and cancelling campaigns, cancelling a call."""
 
-import logging
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
-from calls.dialling import call_request
+from calls.dispatch import call_for
 from calls.endings import end_calls
 from calls.models import CallLog, SingletonTask
-from calls.providers import provider_of
 from calls.providers.base import Ending
 from calls.queue import wake
 from calls.slices import Slice
 from calls.statuses import CallStatus
+from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignStatus
-
-logger = logging.getLogger(__name__)
 
 CANCELLED_AT_ONCE = 500
 LEASE_SECONDS = 60
@@ -35,8 +31,9 @@ def pause_campaign(campaign: Campaign) -> None:
 def resume_campaign(campaign: Campaign) -> None:
     """Go on dialling."""
     if _change(campaign, CampaignStatus.RUNNING, {CampaignStatus.PAUSED}):
-        due = CallLog.objects.due(timezone.now()).filter(campaign=campaign)
-        wake("place_batch", sorted(set(due.values_list("batch_id", flat=True).distinct())))
+        now = database_now()
+        due = CallLog.objects.due(now).filter(campaign=campaign)
+        call_for(due.values_list("batch_id", flat=True).distinct(), now)
 
 
 @transaction.atomic
@@ -86,8 +83,7 @@ def _cancel_some() -> bool:
             .order_by("pk")
             .select_for_update(of=("self",), skip_locked=True)[:CANCELLED_AT_ONCE]
         )
-        ringing = _end_cancelled(calls)
-    _tell_providers(ringing)
+        _end_cancelled(calls)
     return bool(calls)
 
 
@@ -111,24 +107,13 @@ def cancel_call(call_id: UUID) -> CallLog:
             if call.status != CallStatus.CANCELLED:
                 raise NotAllowed(f"The call is {call.status}.")
             return call
-        ringing = _end_cancelled([call])
-    _tell_providers(ringing)
+        _end_cancelled([call])
     return call
 
 
-def _end_cancelled(calls: list[CallLog]) -> list[CallLog]:
-    """End the calls; return those that the provider has to be told of."""
-    ringing = [call for call in calls if call.status != CallStatus.QUEUED]
-    now = timezone.now()
+def _end_cancelled(calls: list[CallLog]) -> None:
+    """End the calls; the lines of those that the provider may have are closed next."""
+    now = database_now()
+    for call in calls:
+        call.hang_up_at = None if call.status == CallStatus.QUEUED else now
     end_calls([(c, Ending(CallStatus.CANCELLED, "cancelled", is_final=True), now) for c in calls])
-    return ringing
-
-
-def _tell_providers(ringing: list[CallLog]) -> None:
-    """Have the line go quiet. That the call is cancelled is settled whatever they answer."""
-    for call in ringing:
-        if call.account:
-            try:
-                provider_of(call.account).cancel(call_request(call))
-            except Exception as error:
-                logger.warning("Call %s rings on: %s", call.pk, type(error).__name__)

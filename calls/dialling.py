@@ -6,79 +6,143 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
+from django.db.models import Exists, Min, OuterRef, Q
 
+from calls.dispatch import campaigns_waiting, dispatch
 from calls.endings import end_calls
 from calls.models import CallLog, ProviderAccount
+from calls.pacing import NotAsked, find_room, note_results, use_room
 from calls.providers import provider_of
-from calls.providers.base import CallRequest, Ending, PermanentError, Placement, TemporaryError
+from calls.providers.base import (
+    AccountError,
+    CallRequest,
+    Ending,
+    PermanentError,
+    Placement,
+    TemporaryError,
+)
 from calls.queue import wake
 from calls.slices import Slice
-from calls.statuses import CallStatus
+from calls.statuses import LIVE, CallStatus
+from campaigns.clock import database_now
 from campaigns.models import Batch, Campaign, CampaignStatus
 from contacts.models import Contact, Suppression
 from templates.rendering import MissingTag
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60
-# A call still `dialing` after this long is asked about: nobody knows whether it was placed. A
-# provider is therefore asked to place it soon after the claim or not at all.
+LEASE_SECONDS = 30
+# A call still `dialing` after this long is asked about: nobody knows whether it was placed. Only
+# then is a provider's word that it never saw the call believed; a request takes less.
 UNCONFIRMED_AFTER = timedelta(seconds=60)
-ASK_WITHIN_SECONDS = 30
-UNAVAILABLE_FOR = timedelta(seconds=60)
-MAX_THREADS = 8
+# When a provider's answer was lost, it is asked sooner.
+ASK_AFTER_LOSS = timedelta(seconds=5)
+# A claimed call is handed over within this time or not at all, so that a pause is soon in force.
+ASK_WITHIN_SECONDS = 1.0
+# A call that was certainly not taken waits for so long, the longer the more often; refused so
+# often by a provider that takes others, it ends.
+POSTPONED_FOR = timedelta(seconds=5)
+MAX_REFUSALS = 10
+# A batch whose calls wait for other calls to the same people is looked at again after this.
+BLOCKED_FOR = timedelta(seconds=5)
+# The longest a worker waits for the pace; beyond, it does something else.
+MAX_WAIT_SECONDS = 1.0
+MAX_THREADS = 32
 
 
 def place_batch(batch_id: int) -> None:
     """Place calls of a batch for one slice of time, unless another worker is at it."""
     batch = Batch.objects.select_related("campaign__template_version").get(pk=batch_id)
     with batch.hold_lease(LEASE_SECONDS) as is_ours:
-        is_unfinished = is_ours and _place_for(Slice(), batch)
-    if is_unfinished:
-        wake("place_batch", [batch_id])
+        if not is_ours:
+            return
+        _place_for(Slice(), batch)
+    dispatch()
 
 
-def _place_for(a_while: Slice, batch: Batch) -> bool:
-    """Place calls until none is left to place; True if the time was over first."""
-    account = ProviderAccount.objects.default()
-    limit = provider_of(account).capabilities.placements_at_once
-    with ThreadPoolExecutor(min(limit, MAX_THREADS)) as threads:
+class Halt(Enum):
+    """Why a worker leaves a batch."""
+
+    LOST = auto()  # the lease is another's, or the campaign does not run
+    NOTHING_DUE = auto()
+    NO_ROOM = auto()  # until a call ends, or a hold does
+    OTHERS_TURN = auto()
+    TIME_OVER = auto()
+
+
+def _place_for(a_while: Slice, batch: Batch) -> None:
+    """Place calls until there is a reason to stop, and leave the batch so that others find it."""
+    halt = Halt.TIME_OVER
+    with ThreadPoolExecutor(MAX_THREADS) as threads:
         while not a_while.is_over:
-            claim = claim_calls(batch, account, limit)
-            if claim.found == 0:
-                return False
-            _place_all(claim.calls, account, threads)
-    return True
+            claim = claim_calls(batch)
+            if claim.calls and claim.account:
+                _place_all(claim.calls, claim.account, threads)
+            if claim.halt:
+                halt = claim.halt
+                break
+            if claim.wait:
+                time.sleep(min(claim.wait, max(0, a_while.seconds_left)))
+    leave_batch(batch, halt)
+
+
+@transaction.atomic
+def leave_batch(batch: Batch, halt: Halt) -> None:
+    """Give the batch's turn back, and note when something of it may be due next."""
+    # Locked before the calls are read: a retry that is written meanwhile is seen, or notes itself.
+    if not Batch.objects.filter(pk=batch.pk).select_for_update(no_key=True).exists():
+        return
+    note: dict[str, datetime | None] = {"woken_at": None}
+    if halt is Halt.NOTHING_DUE:
+        now = database_now()
+        due_at = batch.calls.queued().aggregate(at=Min("not_before"))["at"]
+        note["due_at"] = now + BLOCKED_FOR if due_at and due_at <= now else due_at
+    Batch.objects.filter(pk=batch.pk, lease_token=batch.lease_token).update(**note)
 
 
 @dataclass(slots=True)
 class Claim:
-    """`found` calls were due; `calls` of them are ours to place, the others were ended."""
+    """`found` calls were due; `calls` of them are ours to place with `account`, the others were
+    ended. Then the worker goes on after `wait` seconds, or leaves the batch for the reason `halt`.
+    """
 
     found: int = 0
     calls: list[CallLog] = field(default_factory=list)
+    account: ProviderAccount | None = None
+    halt: Halt | None = None
+    wait: float = 0.0
 
 
 @transaction.atomic
-def claim_calls(batch: Batch, account: ProviderAccount, limit: int) -> Claim:
-    """Decide about up to `limit` due calls of the batch and commit the intent to dial them.
+def claim_calls(batch: Batch) -> Claim:
+    """Decide about due calls of the batch, as many as the account has room for, and commit the
+    intent to dial them.
 
     Each contact's row is locked first, so that a suppression or another call to the same person
     is seen; a person in a live call, or whose row is locked just now, is left for later. Claims
     nothing once the lease is lost or the campaign does not run.
     """
-    now = timezone.now()
     running = Campaign.objects.filter(pk=batch.campaign_id, status=CampaignStatus.RUNNING)
     if not batch.renew_lease(LEASE_SECONDS) or not running.exists():
-        return Claim()
-    calls = _one_per_contact(_lock_due(batch, now, limit))
+        return Claim(halt=Halt.LOST)
+    now = database_now()
+    account = ProviderAccount.objects.default()
+    account, room = find_room(account.pk, now, placements_at_once(account))
+    if not room.calls:
+        if room.wait is None or room.wait > MAX_WAIT_SECONDS:
+            return Claim(halt=Halt.NO_ROOM)
+        return Claim(wait=room.wait)
+    waiting = campaigns_waiting(now) if account.is_paced else 1
+    calls = _one_per_contact(_lock_due(batch, now, -(-room.calls // max(1, waiting))))
+    if not calls:
+        return Claim(halt=Halt.NOTHING_DUE)
+    claim = Claim(len(calls), account=account, halt=Halt.OTHERS_TURN if waiting > 1 else None)
     suppressed = _suppressed(calls, now)
-    claim, endings = Claim(found=len(calls)), []
+    endings = []
     for call in calls:
         call.campaign = batch.campaign
         try:
@@ -96,8 +160,17 @@ def claim_calls(batch: Batch, account: ProviderAccount, limit: int) -> Claim:
         claim.calls,
         ["status", "account", "started_at", "poll_at", "system_prompt", "first_message"],
     )
+    use_room(account, now, len(claim.calls))
     end_calls(endings)
     return claim
+
+
+def placements_at_once(account: ProviderAccount) -> int:
+    """How many calls one claim may bring: as many as are handed over at once."""
+    try:
+        return provider_of(account).capabilities.placements_at_once
+    except Exception:  # its configuration cannot be read: the placement will say so
+        return 1
 
 
 def _suppressed(calls: Sequence[CallLog], now: datetime) -> set[UUID | str]:
@@ -111,18 +184,21 @@ def _suppressed(calls: Sequence[CallLog], now: datetime) -> set[UUID | str]:
 
 
 def _lock_due(batch: Batch, now: datetime, limit: int) -> list[CallLog]:
-    live = CallLog.objects.live().filter(contact=OuterRef("contact"))
-    due = CallLog.objects.due(now).filter(~Exists(live), batch=batch).order_by("position")
+    same_person = CallLog.objects.filter(contact=OuterRef("contact"))
+    due = (
+        CallLog.objects.due(now)
+        .filter(~Exists(same_person.live()), ~Exists(same_person.open_lines()), batch=batch)
+        .order_by("position")
+    )
     calls = list(due.select_for_update(skip_locked=True, of=("self",))[:limit])
     contacts = Contact.objects.filter(pk__in={call.contact_id for call in calls})
     locked = set(
         contacts.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
     )
     # Seen only now, with the contacts locked: a call that another batch made live meanwhile.
-    busy = set(
-        CallLog.objects.live().filter(contact__in=locked).values_list("contact_id", flat=True)
-    )
-    return [call for call in calls if call.contact_id in locked - busy]
+    busy = CallLog.objects.busy().filter(contact__in=locked)
+    free = locked - set(busy.values_list("contact_id", flat=True))
+    return [call for call in calls if call.contact_id in free]
 
 
 def _one_per_contact(calls: Sequence[CallLog]) -> list[CallLog]:
@@ -149,71 +225,124 @@ def call_request(call: CallLog) -> CallRequest:
 
 
 def _place_all(calls: Sequence[CallLog], account: ProviderAccount, threads: Executor) -> None:
-    provider = provider_of(account)
+    """Hand the calls over, all at once, and note what came of it."""
     ask_until = time.monotonic() + ASK_WITHIN_SECONDS
 
     def place(request: CallRequest) -> Placement | Exception:
         if time.monotonic() > ask_until:
-            return TemporaryError("not asked in time")
+            return NotAsked("not asked in time")
         logger.debug("Placing call %s", request.attempt_id)
         try:
             return provider.place(request)
         except Exception as error:  # whatever it is: the call's own state, not the batch's end
             return error
 
-    placed, refused, postponed = [], [], []
-    results = threads.map(place, [call_request(call) for call in calls])
-    now = timezone.now()
-    for call, result in zip(calls, results, strict=True):
+    results: list[Placement | Exception]
+    try:
+        provider = provider_of(account)
+    except Exception as error:
+        unusable = AccountError(f"cannot be used: {type(error).__name__}")
+        results = [unusable] * len(calls)
+    else:
+        results = list(threads.map(place, [call_request(call) for call in calls]))
+    note_placements(list(zip(calls, results, strict=True)))
+    note_results(account, results)
+
+
+def note_placements(results: Sequence[tuple[CallLog, Placement | Exception]]) -> None:
+    """Write down what the provider answered about each claimed call."""
+    now = database_now()
+    placed, refused, postponed, lost = [], [], [], []
+    for call, result in results:
         match result:
             case Placement():
                 call.provider_call_id = result.provider_call_id
                 call.number_from = result.number_from
-                call.poll_at = result.poll_at
+                call.poll_at = result.poll_at or now + UNCONFIRMED_AFTER
                 placed.append(call)
             case PermanentError():
                 refused.append((call, Ending(result.status, result.reason, is_final=True)))
             case TemporaryError():
-                postponed.append(call.pk)
+                postponed.append((call, result))
             case _:
                 logger.warning("Call %s may be placed: %s", call.pk, type(result).__name__)
+                lost.append(call.pk)
     _write_placed(placed)
     _end_refused(refused)
-    _postpone(postponed, now)
+    _postpone(postponed, has_placed=bool(placed or refused))
+    unconfirmed = CallLog.objects.unconfirmed().filter(pk__in=lost)
+    unconfirmed.update(poll_at=now + ASK_AFTER_LOSS)
     if any(call.poll_at and call.poll_at <= now for call in placed):
         wake("poll_calls")
 
 
 def _write_placed(placed: Sequence[CallLog]) -> None:
     """Note the placements; one that the database refuses costs none of the others theirs."""
-    fields = ["provider_call_id", "number_from", "poll_at"]
     try:
-        CallLog.objects.write(placed, fields)
+        _write_some_placed(placed)
     except (DataError, IntegrityError):
         for call in placed:
             try:
-                CallLog.objects.write([call], fields)
+                _write_some_placed([call])
             except (DataError, IntegrityError) as error:
                 logger.error("Call %s keeps no placement: %s", call.pk, type(error).__name__)
 
 
 @transaction.atomic
+def _write_some_placed(placed: Sequence[CallLog]) -> None:
+    """Note the placements in rows that may have moved on meanwhile: an ending stands, and the line
+    of a call that was cancelled before the provider had it is closed.
+    """
+    found = CallLog.objects.order_by("pk").select_for_update().in_bulk([c.pk for c in placed])
+    for call in placed:
+        row = found[call.pk]
+        fields = ["number_from"]
+        row.number_from = row.number_from or call.number_from
+        if not row.provider_call_id:
+            row.provider_call_id = call.provider_call_id
+            fields.append("provider_call_id")
+        if row.status in LIVE:
+            row.poll_at = call.poll_at
+            fields.append("poll_at")
+        elif row.status == CallStatus.CANCELLED:
+            row.hang_up_at = database_now()
+            fields.append("hang_up_at")
+        row.save(update_fields=fields)
+
+
+@transaction.atomic
 def _end_refused(refused: Sequence[tuple[CallLog, Ending]]) -> None:
-    now = timezone.now()
-    untouched = CallLog.objects.filter(status=CallStatus.DIALING, provider_call_id="")
-    locked = untouched.order_by("pk").select_for_update().in_bulk([call.pk for call, _ in refused])
+    locked = _lock_unconfirmed([call for call, _ in refused])
+    now = database_now()
     end_calls([(locked[call.pk], ending, now) for call, ending in refused if call.pk in locked])
 
 
-def _postpone(ids: Sequence[UUID], now: datetime) -> None:
-    """Queue again what was certainly not placed."""
-    untouched = CallLog.objects.filter(status=CallStatus.DIALING, provider_call_id="")
-    untouched.filter(pk__in=ids).update(
-        status=CallStatus.QUEUED,
-        account=None,
-        started_at=None,
-        poll_at=None,
-        system_prompt="",
-        first_message="",
-        not_before=now + UNAVAILABLE_FOR,
-    )
+@transaction.atomic
+def _postpone(refused: Sequence[tuple[CallLog, TemporaryError]], *, has_placed: bool) -> None:
+    """Queue again what was certainly not placed. A call that a provider refuses time and again
+    while it takes others (`has_placed`) ends; while it takes none, the account is held instead.
+    """
+    if not refused:
+        return
+    locked = _lock_unconfirmed([call for call, _ in refused])
+    now, endings = database_now(), []
+    for call, error in refused:
+        if call.pk not in locked:
+            continue
+        row = locked[call.pk]
+        if isinstance(error, NotAsked):
+            row.queue_again(now)
+            continue
+        row.refusals += has_placed
+        if row.refusals >= MAX_REFUSALS:
+            endings.append((row, Ending(CallStatus.FAILED, error.reason), now))
+        else:
+            row.queue_again(now + POSTPONED_FOR * (1 + row.refusals))
+    end_calls(endings)
+
+
+def _lock_unconfirmed(calls: Sequence[CallLog]) -> dict[UUID, CallLog]:
+    """Those of the calls of which nothing was heard since they were claimed."""
+    rows = CallLog.objects.unconfirmed().select_related("campaign__template_version", "account")
+    locked = rows.order_by("pk").select_for_update(of=("self",))
+    return locked.in_bulk([call.pk for call in calls])

@@ -8,12 +8,14 @@ from uuid import UUID, uuid4
 from django.db.models import Count
 from django.utils import timezone
 
+from calls.dispatch import call_for, dispatch_on_commit
 from calls.models import CallLog, WebhookDelivery, WebhookEndpoint
 from calls.models.webhook import EventType
 from calls.providers import provider_of
 from calls.providers.base import Ending
 from calls.queue import wake
 from calls.statuses import CallStatus
+from campaigns.clock import database_now
 from campaigns.models import ENDED_CAMPAIGN, CampaignStatus
 from contacts.models import Suppression, SuppressionReason
 
@@ -44,6 +46,7 @@ ENDING_FIELDS = (
     "summary",
     "transcript",
     "recording_url",
+    "hang_up_at",
 )
 
 
@@ -161,8 +164,9 @@ def _announce(calls: Iterable[CallLog]) -> None:
     """Write a webhook delivery per call and subscribed endpoint."""
     event = EventType.PHONE_CALL_ENDED
     endpoints = WebhookEndpoint.objects.subscribed(event)
+    now = database_now()
     deliveries = [
-        WebhookDelivery(endpoint=endpoint, event_type=event, call=call)
+        WebhookDelivery(endpoint=endpoint, event_type=event, call=call, next_attempt_at=now)
         for call in calls
         for endpoint in endpoints
     ]
@@ -179,8 +183,11 @@ def announce_campaigns(campaigns: Iterable[UUID]) -> None:
     """
     event = EventType.CAMPAIGN_COMPLETED
     endpoints = WebhookEndpoint.objects.subscribed(event)
+    now = database_now()
     deliveries = [
-        WebhookDelivery(endpoint=endpoint, event_type=event, campaign_id=campaign)
+        WebhookDelivery(
+            endpoint=endpoint, event_type=event, campaign_id=campaign, next_attempt_at=now
+        )
         for campaign in campaigns
         for endpoint in endpoints
     ]
@@ -190,9 +197,18 @@ def announce_campaigns(campaigns: Iterable[UUID]) -> None:
 
 
 def _wake_waiting(calls: Iterable[CallLog]) -> None:
-    """Wake the batches in which someone waits for the end of one of these calls."""
-    waiting = CallLog.objects.due(timezone.now()).filter(
-        contact__in={call.contact_id for call in calls}
-    )
-    if batches := sorted(set(waiting.values_list("batch_id", flat=True))):
-        wake("place_batch", batches)
+    """Have those called who waited for the end of one of these calls: in another call to the same
+    person, or for room in the account's pace.
+    """
+    if any(call.account and call.account.is_paced for call in calls):
+        dispatch_on_commit()
+    if lines_open := [call for call in calls if call.hang_up_at]:
+        wake("hang_up")
+    wake_contacts(call.contact_id for call in calls if call not in lines_open)
+
+
+def wake_contacts(contacts: Iterable[UUID]) -> None:
+    """Note that these people may be called again; their calls that wait are due at once."""
+    now = database_now()
+    waiting = CallLog.objects.due(now).filter(contact__in=set(contacts))
+    call_for(waiting.values_list("batch_id", flat=True).distinct(), now)

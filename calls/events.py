@@ -11,6 +11,7 @@ from calls.endings import end_calls
 from calls.models import CallLog, ProviderAccount, ProviderEvent
 from calls.providers.base import Ending, Event, EventKind
 from calls.statuses import CallStatus, is_forward
+from campaigns.clock import database_now
 
 
 def record_event(account: ProviderAccount, event: Event) -> None:
@@ -50,15 +51,26 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
         if call is None or call.is_ended or call.pk in ended:
             continue
         others = {other.contact_id for other in moved.values() if other.pk != call.pk}
-        ending = event.ending or _overlap(call, others)
+        overlap = None if event.ending else _overlap(call, others)
         _adopt(call, account, event)
+        if overlap:
+            call.hang_up_at = database_now()
+        ending = event.ending or overlap
         if ending:
             ended[call.pk] = (call, ending, event.occurred_at)
         elif _move(call, event):
             moved[call.pk] = call
     CallLog.objects.write(
         [call for pk, call in moved.items() if pk not in ended],
-        ["status", "account", "started_at", "answered_at", "provider_call_id", "number_from"],
+        [
+            "status",
+            "account",
+            "started_at",
+            "answered_at",
+            "poll_at",
+            "provider_call_id",
+            "number_from",
+        ],
     )
     end_calls(list(ended.values()))
 
@@ -89,7 +101,7 @@ def _overlap(call: CallLog, moved: Set[UUID]) -> Ending | None:
     """
     if call.status != CallStatus.QUEUED:
         return None
-    live = CallLog.objects.live().filter(contact=call.contact_id)
+    live = CallLog.objects.busy().filter(contact=call.contact_id)
     if call.contact_id in moved or live.exists():
         return Ending(CallStatus.FAILED, "overlapping_call", is_final=True)
     return None
@@ -97,8 +109,10 @@ def _overlap(call: CallLog, moved: Set[UUID]) -> Ending | None:
 
 def _adopt(call: CallLog, account: ProviderAccount, event: Event) -> None:
     """Note what the event proves: that this account's provider has the call."""
+    now = database_now()
     call.account = account
-    call.started_at = call.started_at or event.occurred_at
+    call.started_at = call.started_at or now
+    call.poll_at = call.poll_at or now
     call.provider_call_id = call.provider_call_id or event.provider_call_id
     call.number_from = call.number_from or event.number_from
 

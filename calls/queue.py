@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django_q.brokers import get_broker
+from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 from redis import RedisError
 
@@ -23,22 +23,26 @@ def wake(task: str, ids: Sequence[int] | None = None) -> None:
     transaction.on_commit(partial(_enqueue, f"calls.tasks.{task}", arguments))
 
 
-def is_backed_up() -> bool:
-    """Do more tasks wait than the workers of one machine take at a time? True, too, where the
-    broker does not say.
+def free_places() -> int:
+    """How many more tasks may wait so that the workers of one machine have enough to do, and what
+    comes later does not wait long. 0 where the broker does not say.
     """
     try:
-        waiting: int = get_broker().queue_size()
+        return 2 * settings.QUEUE_WORKERS - int(_broker().queue_size())
     except (DatabaseError, RedisError):
-        return True
-    return waiting > 2 * settings.QUEUE_WORKERS
+        return 0
+
+
+@cache
+def _broker() -> Broker:
+    """One for the process: a client of Redis keeps its connections."""
+    return get_broker()
 
 
 def _enqueue(task: str, arguments: Sequence[tuple[int, ...]]) -> None:
     try:
-        broker = get_broker()
         with transaction.atomic():  # one commit where the queue is a table
             for args in arguments:
-                async_task(task, *args, broker=broker)
+                async_task(task, *args, broker=_broker())
     except (DatabaseError, RedisError) as error:
         logger.warning("The queue did not take %s: %s", task, type(error).__name__)

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.utils import timezone
 
+from calls.dispatch import dispatch_on_commit
 from calls.models import CallLog
-from calls.queue import wake
 from calls.schemas import BulkRequest, PersonToCall, by_contact
+from campaigns.clock import database_now
 from campaigns.models import Batch, Campaign, CampaignSource
 from contacts.models import Contact
 from contacts.validation import ErrorDetail, InvalidInput, error_detail
@@ -59,17 +60,17 @@ def launch_campaign(
         api_client_id=api_client_id,
         created_by=created_by,
     )
-    now = timezone.now()
+    now = database_now()
     count = -(-len(accepted) // campaign.batch_size)
     batches = Batch.objects.bulk_create(
-        Batch(campaign=campaign, number=number, woken_at=now) for number in range(1, count + 1)
+        Batch(campaign=campaign, number=number, due_at=now) for number in range(1, count + 1)
     )
     calls = [
-        _queued_call(person, contact, tags, campaign, batches[place // campaign.batch_size])
+        _queued_call(person, contact, tags, batches[place // campaign.batch_size], now)
         for place, (person, contact, tags) in enumerate(accepted)
     ]
     CallLog.objects.bulk_create(calls, batch_size=INSERT_CHUNK)
-    wake("place_batch", [batch.pk for batch in batches])
+    dispatch_on_commit()
     return Launch(campaign, count, calls, _by_index(errors))
 
 
@@ -196,15 +197,16 @@ def _queued_call(
     person: PersonToCall,
     contact: Contact,
     prompt_tags: dict[str, str],
-    campaign: Campaign,
     batch: Batch,
+    now: datetime,
 ) -> CallLog:
     call_id = uuid4()
     return CallLog(
         id=call_id,
         call_id=call_id,
-        campaign=campaign,
+        campaign=batch.campaign,
         batch=batch,
+        not_before=now,
         position=person.index,
         contact=contact,
         phone_number=person.row.phone_number,

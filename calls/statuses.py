@@ -21,8 +21,9 @@ class CallStatus(models.TextChoices):
 
 
 LIVE = (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS)
+OPEN = (CallStatus.QUEUED, *LIVE)
 UNANSWERED = (CallStatus.QUEUED, CallStatus.DIALING, CallStatus.RINGING)
-TERMINAL = tuple(s for s in CallStatus if s is not CallStatus.QUEUED and s not in LIVE)
+TERMINAL = tuple(status for status in CallStatus if status not in OPEN)
 # The provider did not carry the call to the person's line.
 NOT_CARRIED = (
     CallStatus.INVALID_NUMBER,

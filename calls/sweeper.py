@@ -4,20 +4,23 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from calls.dispatch import call_for, dispatch
 from calls.endings import announce_campaigns
 from calls.idempotency import prune_keys
 from calls.models import CallLog, SingletonTask, WebhookDelivery
-from calls.queue import is_backed_up, wake
-from calls.statuses import TERMINAL
-from campaigns.models import Batch, Campaign, CampaignStatus
+from calls.queue import wake
+from calls.statuses import OPEN
+from campaigns.clock import database_now
+from campaigns.models import Campaign, CampaignStatus
 
-# A batch is not called for again while a wake-up may still be waiting in the queue.
-WAKE_AGAIN_AFTER = timedelta(seconds=10)
-MAX_BATCHES = 200
+# Rows of each kind in one run; the next takes the others.
+MAX_ROWS = 200
+MEND_EVERY_SECONDS = 30
+# A call is missed if it has been due for so long, and nobody was to look at its batch.
+MISSED_AFTER = timedelta(seconds=30)
 
 
 def sweep() -> None:
@@ -27,17 +30,19 @@ def sweep() -> None:
     """
     for task in overdue_tasks():
         wake(task)
-    if not is_backed_up():  # the batches that wait in the queue come first
-        _wake_batches()
+    dispatch()
     _end_campaigns()
-    prune_keys()
+    if SingletonTask.named("mend").take_lease(MEND_EVERY_SECONDS):  # runs out by itself
+        _mend_batches()
+        prune_keys()
 
 
 def overdue_tasks() -> Iterator[str]:
     """The tasks for which something is due while no worker is at them, most urgent first."""
-    now = timezone.now()
+    now = database_now()
     due: dict[str, QuerySet] = {
         "cancel_calls": CallLog.objects.to_cancel(),
+        "hang_up": CallLog.objects.to_hang_up(now),
         "poll_calls": CallLog.objects.to_poll(now),
         "deliver_webhooks": WebhookDelivery.objects.due(now),
     }
@@ -51,22 +56,18 @@ def overdue_task() -> str | None:
     return next(overdue_tasks(), None)
 
 
-def _wake_batches() -> None:
-    now = timezone.now()
-    idle = (
-        Batch.objects.unleased()
-        .filter(campaign__status=CampaignStatus.RUNNING, woken_at__lt=now - WAKE_AGAIN_AFTER)
-        .filter(Exists(CallLog.objects.due(now).filter(batch=OuterRef("pk"))))
-        .order_by("woken_at")
-    )
-    if ids := list(idle.values_list("pk", flat=True)[:MAX_BATCHES]):
-        Batch.objects.filter(pk__in=ids).update(woken_at=now)
-        wake("place_batch", ids)
+def _mend_batches() -> None:
+    """Note anew that calls of a batch are due, where the note was lost."""
+    now = database_now()
+    unnoted = Q(batch__due_at=None) | Q(batch__due_at__gt=now)
+    calls = CallLog.objects.due(now - MISSED_AFTER).filter(unnoted)
+    running = calls.filter(campaign__status=CampaignStatus.RUNNING).order_by()
+    call_for(running.values_list("batch_id", flat=True).distinct()[:MAX_ROWS], now)
 
 
 def _end_campaigns() -> None:
     calls = CallLog.objects.last_attempts().filter(campaign=OuterRef("pk"))
-    unended = calls.exclude(status__in=TERMINAL)
+    unended = calls.filter(status__in=OPEN)
     finished = Campaign.objects.filter(~Exists(unended))
     for before, after in (
         (CampaignStatus.RUNNING, CampaignStatus.COMPLETED),
@@ -79,7 +80,7 @@ def _end_campaigns() -> None:
             locked = finished.filter(status=before).select_for_update(
                 skip_locked=True, of=("self",)
             )
-            ids = list(locked.order_by("pk").values_list("pk", flat=True))
+            ids = list(locked.order_by("pk").values_list("pk", flat=True)[:MAX_ROWS])
             ended = Campaign.objects.filter(pk__in=ids)
-            ended.update(status=after, ended_at=timezone.now())
+            ended.update(status=after, ended_at=database_now())
             announce_campaigns(ids)

@@ -2,7 +2,7 @@
 
 import logging
 
-from calls import control, dialling, polling
+from calls import control, dialling, lines, polling
 from calls.queue import wake
 from calls.sweeper import overdue_task
 from calls.webhooks import delivery
@@ -37,6 +37,11 @@ def cancel_calls() -> None:
     control.cancel_calls()
 
 
+def hang_up() -> None:
+    """Have the providers close the lines of calls that have ended for us."""
+    lines.hang_up()
+
+
 def deliver_webhooks() -> None:
     """Send the webhooks that are due."""
     delivery.deliver_webhooks()
@@ -44,6 +49,7 @@ def deliver_webhooks() -> None:
 
 FIRST = {
     "cancel_calls": cancel_calls,
+    "hang_up": hang_up,
     "poll_calls": poll_calls,
     "deliver_webhooks": deliver_webhooks,
 }

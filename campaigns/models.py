@@ -152,6 +152,10 @@ class Batch(Leased):
             models.Index(
                 fields=["campaign", "due_at"], condition=Q(due_at__isnull=False), name="batch_due"
             ),
+            # The batches in workers' hands.
+            models.Index(
+                fields=["woken_at"], condition=Q(woken_at__isnull=False), name="batch_woken"
+            ),
         ]
 
     def __str__(self) -> str:

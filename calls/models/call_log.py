@@ -28,6 +28,18 @@ class CallLogQuerySet(models.QuerySet["CallLog"]):
     def live(self) -> "CallLogQuerySet":
         return self.filter(status__in=LIVE)
 
+    def open_lines(self) -> "CallLogQuerySet":
+        """Calls that have ended for us, while the provider has not closed their line."""
+        return self.filter(hang_up_at__isnull=False)
+
+    def busy(self) -> "CallLogQuerySet":
+        """Calls during which their contact is not called again."""
+        return self.filter(Q(status__in=LIVE) | Q(hang_up_at__isnull=False))
+
+    def unconfirmed(self) -> "CallLogQuerySet":
+        """Calls that were claimed, and of which nothing has been heard since."""
+        return self.filter(status=CallStatus.DIALING, provider_call_id="")
+
     def to_cancel(self) -> "CallLogQuerySet":
         """Calls that nobody has answered, of campaigns that are being cancelled."""
         return self.unanswered().filter(campaign__status=CampaignStatus.CANCELLING)
@@ -39,6 +51,10 @@ class CallLogQuerySet(models.QuerySet["CallLog"]):
     def to_poll(self, now: datetime) -> "CallLogQuerySet":
         """Live calls about which the provider is to be asked by now."""
         return self.live().filter(poll_at__lte=now)
+
+    def to_hang_up(self, now: datetime) -> "CallLogQuerySet":
+        """Lines that the provider is to be asked to close by now."""
+        return self.filter(hang_up_at__lte=now)
 
     def last_attempts(self) -> "CallLogQuerySet":
         """One row per call: its newest attempt."""
@@ -105,8 +121,10 @@ class CallLog(models.Model):
         null=True,
         help_text=_("When to ask the provider to end a line that may still be open."),
     )
-    tries = models.PositiveIntegerField(
-        _("tries"), default=0, help_text=_("How often the provider was asked to place it.")
+    refusals = models.PositiveIntegerField(
+        _("refusals"),
+        default=0,
+        help_text=_("How often the provider refused it for the moment while it took others."),
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True)
@@ -218,6 +236,26 @@ class CallLog(models.Model):
     @property
     def is_ended(self) -> bool:
         return self.status in TERMINAL
+
+    def queue_again(self, not_before: datetime) -> None:
+        """Store that this attempt, of which it is certain that nobody was called, waits once more;
+        it keeps its id, by which the provider knows it if it does after all.
+        """
+        self.status, self.not_before = CallStatus.QUEUED, not_before
+        self.account = self.started_at = self.poll_at = None
+        self.system_prompt = self.first_message = ""
+        self.save(
+            update_fields=[
+                "status",
+                "not_before",
+                "account",
+                "started_at",
+                "poll_at",
+                "system_prompt",
+                "first_message",
+                "refusals",
+            ]
+        )
 
     def freeze_prompts(self) -> None:
         """Render what the agent will be told, from the campaign's template version.

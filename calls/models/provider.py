@@ -92,6 +92,30 @@ class ProviderAccount(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_paced(self) -> bool:
+        return self.max_live is not None or self.calls_per_second is not None
+
+    @property
+    def is_held(self) -> bool:
+        return self.held_until is not None
+
+    @property
+    def hold_sentence(self) -> str:
+        """Why nobody is called with this account just now, for staff; empty if it is not held."""
+        if not self.is_held:
+            return ""
+        kind, _colon, reason = self.held_reason.partition(": ")
+        if kind == "account":
+            text = _("The provider refuses the account (%(reason)s): mend it and try again.")
+        else:
+            text = _("The provider takes no calls (%(reason)s); it is tried again by itself.")
+        return text % {"reason": reason}
+
+    def release(self) -> None:
+        """End the hold; to be saved."""
+        self.holds, self.held_since, self.held_until, self.held_reason = 0, None, None, ""
+
 
 class ProviderEvent(models.Model):
     """One thing a provider told us; the same event told again makes no second row."""

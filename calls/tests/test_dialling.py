@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from calls import providers
 from calls.control import cancel_call
-from calls.dialling import claim_calls, place_batch
+from calls.dialling import MAX_REFUSALS, claim_calls, note_placements, place_batch
+from calls.lines import hang_up
 from calls.models import CallLog, ProviderAccount, WebhookDelivery
 from calls.providers.base import (
     CallRequest,
@@ -39,8 +40,12 @@ class Recorder(Provider):
     ids: ClassVar[dict[UUID, str]] = {}
     failure: ClassVar[Exception | None] = None
 
+    refused: ClassVar[set[UUID]] = set()
+
     def place(self, request: CallRequest) -> Placement:
         self.requests.append(request)
+        if request.attempt_id in self.refused:
+            raise TemporaryError("not this one")
         if self.failure:
             raise self.failure
         provider_call_id = self.ids.get(request.attempt_id, f"r-{request.attempt_id}")
@@ -58,6 +63,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[type[Recorde
     monkeypatch.setitem(providers.PROVIDERS, "recorder", Recorder)
     settings.CALL_PROVIDER = "recorder"
     Recorder.requests, Recorder.cancelled, Recorder.failure, Recorder.ids = [], [], None, {}
+    Recorder.refused = set()
     yield Recorder
     providers.make_provider.cache_clear()
 
@@ -104,9 +110,8 @@ def test_a_worker_whose_lease_was_taken_over_claims_nothing() -> None:
     assert batch.take_lease(-1)
     other = Batch.objects.get(pk=batch.pk)
     assert other.take_lease(60)
-    account = ProviderAccount.objects.default()
-    assert claim_calls(batch, account, 10).calls == []
-    assert len(claim_calls(other, account, 10).calls) == 1
+    assert claim_calls(batch).calls == []
+    assert len(claim_calls(other).calls) == 1
 
 
 @pytest.mark.parametrize("status", [s for s in CampaignStatus if s != CampaignStatus.RUNNING])
@@ -187,7 +192,7 @@ def test_a_call_the_provider_cannot_take_just_now_is_queued_for_later(recorder) 
     place_batch(call.batch_id)
     call.refresh_from_db()
     assert (call.status, call.started_at, call.system_prompt) == (CallStatus.QUEUED, None, "")
-    assert call.not_before > timezone.now() + timedelta(seconds=30)
+    assert call.not_before > timezone.now() + timedelta(seconds=3)
 
 
 def test_a_call_of_which_nobody_knows_whether_it_was_placed_is_not_placed_again(recorder) -> None:
@@ -230,9 +235,9 @@ def test_a_claim_takes_a_bounded_number_of_statements(django_assert_max_num_quer
     for contact in contacts:
         make_call(batch=batch, contact=contact)
     batch.take_lease(60)
-    account = ProviderAccount.objects.default()
-    with django_assert_max_num_queries(14 + 20):
-        assert claim_calls(batch, account, 50).found == 20
+    ProviderAccount.objects.default()
+    with django_assert_max_num_queries(20 + 20):
+        assert claim_calls(batch).found == 20
 
 
 def test_defaults_and_the_email_fill_a_prompt_literally(recorder) -> None:
@@ -250,8 +255,89 @@ def test_a_tag_that_is_given_wins_over_its_default(recorder) -> None:
     assert recorder.requests[0].system_prompt == "now"
 
 
-def test_the_provider_is_told_to_stop_a_call_that_is_cancelled(recorder) -> None:
+def test_a_call_that_a_provider_refuses_while_it_takes_others_ends_at_last(
+    recorder, let_pass
+) -> None:
+    stubborn = make_call()
+    recorder.refused = {stubborn.pk}
+    for _ in range(MAX_REFUSALS):
+        make_call(batch=stubborn.batch)
+        place_batch(stubborn.batch_id)
+        let_pass(minutes=5)
+    stubborn.refresh_from_db()
+    assert (stubborn.status, stubborn.ended_reason) == (CallStatus.FAILED, "not this one")
+    assert not ProviderAccount.objects.get().is_held
+
+
+def test_an_outage_ends_no_call_however_long_it_lasts(recorder, let_pass) -> None:
+    recorder.failure = TemporaryError("closed")
+    call = make_call()
+    for _ in range(3 * MAX_REFUSALS):
+        place_batch(call.batch_id)
+        let_pass(minutes=5)
+    call.refresh_from_db()
+    assert len(recorder.requests) == 3 * MAX_REFUSALS
+    assert call.status == CallStatus.QUEUED
+    recorder.failure = None
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert call.status == CallStatus.DIALING
+
+
+def test_a_batch_that_is_done_is_due_no_more(recorder) -> None:
     call = make_call()
     place_batch(call.batch_id)
+    assert Batch.objects.get().due_at is None
+
+
+def test_a_batch_is_due_when_the_next_of_its_calls_is(recorder) -> None:
+    later = timezone.now() + timedelta(hours=4)
+    call = make_call(not_before=later)
+    make_call(batch=call.batch, not_before=later + timedelta(hours=1))
+    place_batch(call.batch_id)
+    assert Batch.objects.get().due_at == later
+
+
+def test_a_batch_whose_people_are_on_the_line_is_looked_at_again_soon(recorder) -> None:
+    contact = make_contact()
+    make_call(contact=contact, status=CallStatus.IN_PROGRESS)
+    waiting = make_call(contact=contact)
+    place_batch(waiting.batch_id)
+    due_at = Batch.objects.get(pk=waiting.batch_id).due_at
+    assert due_at
+    assert timezone.now() < due_at < timezone.now() + timedelta(seconds=10)
+
+
+def test_a_person_whose_line_is_being_closed_is_not_called(recorder) -> None:
+    contact = make_contact()
+    make_call(contact=contact, status=CallStatus.CANCELLED, hang_up_at=timezone.now())
+    waiting = make_call(contact=contact)
+    place_batch(waiting.batch_id)
+    assert recorder.requests == []
+
+
+def test_a_call_that_is_cancelled_on_its_way_to_the_provider_is_hung_up(recorder) -> None:
+    call = make_call()
+    call.batch.take_lease(60)
+    (claimed,) = claim_calls(call.batch).calls
     cancel_call(call.pk)
-    assert [request.attempt_id for request in recorder.cancelled] == [call.pk]
+    hang_up()  # the provider does not know it yet
+    note_placements([(claimed, Placement("r-1"))])
+    call.refresh_from_db()
+    assert (call.status, call.provider_call_id) == (CallStatus.CANCELLED, "r-1")
+    assert call.hang_up_at
+    hang_up()
+    call.refresh_from_db()
+    assert call.hang_up_at is None
+    assert {request.attempt_id for request in recorder.cancelled} == {call.pk}
+
+
+def test_an_account_that_cannot_be_used_is_held_and_costs_nobody_a_call(
+    recorder, monkeypatch
+) -> None:
+    call = make_call()
+    monkeypatch.delitem(providers.PROVIDERS, "recorder")
+    place_batch(call.batch_id)
+    call.refresh_from_db()
+    assert call.status == CallStatus.QUEUED
+    assert "cannot be used" in str(ProviderAccount.objects.get().hold_sentence)

@@ -260,7 +260,8 @@ def test_the_end_of_a_call_wakes_the_batch_where_the_same_person_waits(
 ) -> None:
     woken = []
     monkeypatch.setattr("calls.queue.async_task", lambda *args, **_: woken.append(args))
-    waiting = make_call(contact=call.contact)
+    later = timezone.now() + timedelta(seconds=5)
+    waiting = make_call(contact=call.contact, batch=make_batch(due_at=later))
     with django_capture_on_commit_callbacks(execute=True):
         record_event(account, ended(call))
     assert ("calls.tasks.place_batch", waiting.batch_id) in woken

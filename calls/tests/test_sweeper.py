@@ -7,7 +7,7 @@ from calls.models import SingletonTask, WebhookDelivery
 from calls.statuses import CallStatus
 from calls.sweeper import sweep
 from calls.tests.factories import make_call, make_endpoint
-from campaigns.models import Batch, Campaign
+from campaigns.models import Campaign
 from campaigns.tests.factories import make_batch
 
 pytestmark = pytest.mark.django_db
@@ -28,46 +28,28 @@ def swept(monkeypatch, django_capture_on_commit_callbacks):
     return sweep_and_tell
 
 
-def old_batch(**what_matters) -> Batch:
-    return make_batch(woken_at=timezone.now() - MINUTE, **what_matters)
-
-
 def test_nothing_to_do_wakes_nobody(swept) -> None:
-    make_call()  # its batch was woken just now
-    make_call(batch=old_batch(), not_before=timezone.now() + MINUTE)
-    make_call(batch=old_batch(), status=CallStatus.DIALING)
+    make_call(batch=make_batch(woken_at=timezone.now()))
+    make_call(batch=make_batch(due_at=timezone.now() + MINUTE))
+    make_call(batch=make_batch(due_at=None), status=CallStatus.DIALING)
     assert swept() == []
 
 
 def test_a_batch_nobody_works_on_is_woken_once(swept) -> None:
-    call = make_call(batch=old_batch())
+    call = make_call()
     assert swept() == [("calls.tasks.place_batch", call.batch_id)]
     assert swept() == []
 
 
-def test_no_batch_is_woken_while_others_wait_in_the_queue(swept, monkeypatch) -> None:
-    """Wake-ups that outgrow what workers take would bury everything else."""
-    make_call(batch=old_batch())
-    monkeypatch.setattr("calls.sweeper.is_backed_up", lambda: True)
-    assert swept() == []
-
-
-def test_a_batch_in_a_workers_hands_is_left_until_the_lease_runs_out(swept) -> None:
-    call = make_call(batch=old_batch())
-    call.batch.take_lease(60)
-    assert swept() == []
-    call.batch.renew_lease(-1)
+def test_a_batch_whose_note_was_lost_is_found_by_its_calls(swept) -> None:
+    call = make_call(batch=make_batch(due_at=None), not_before=timezone.now() - MINUTE)
+    make_call(batch=make_batch(due_at=None), not_before=timezone.now() + MINUTE)
     assert swept() == [("calls.tasks.place_batch", call.batch_id)]
-
-
-def test_a_paused_campaign_is_not_woken(swept) -> None:
-    make_call(batch=old_batch())
-    Campaign.objects.update(status="paused")
-    assert swept() == []
 
 
 def test_due_polls_and_deliveries_are_woken_unless_someone_is_at_them(swept) -> None:
-    call = make_call(status=CallStatus.DIALING, poll_at=timezone.now())
+    done = make_batch(due_at=None)
+    call = make_call(batch=done, status=CallStatus.DIALING, poll_at=timezone.now())
     WebhookDelivery.objects.create(
         endpoint=make_endpoint(), event_type="phone_call.ended", call=call
     )
@@ -81,7 +63,7 @@ def test_a_delivery_that_waits_for_its_next_try_wakes_nobody(swept) -> None:
     WebhookDelivery.objects.create(
         endpoint=make_endpoint(),
         event_type="phone_call.ended",
-        call=make_call(status=CallStatus.FAILED),
+        call=make_call(batch=make_batch(due_at=None), status=CallStatus.FAILED),
         next_attempt_at=timezone.now() + MINUTE,
     )
     assert swept() == []
@@ -103,6 +85,7 @@ def test_a_campaign_is_completed_when_its_last_call_has_ended(swept) -> None:
 
 def test_a_sweep_takes_few_statements(swept, django_assert_max_num_queries) -> None:
     for _ in range(5):
-        make_call(batch=old_batch())
-    with django_assert_max_num_queries(12):
+        make_call()
+    SingletonTask.named("mend").take_lease(60)
+    with django_assert_max_num_queries(30):
         swept()

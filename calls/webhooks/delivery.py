@@ -20,7 +20,6 @@ from typing import Any
 import httpx2
 from django.db import DatabaseError, transaction
 from django.db.models import F
-from django.utils import timezone
 
 from calls.models import DeliveryStatus, SingletonTask, WebhookDelivery, WebhookEndpoint
 from calls.models.webhook import EventType, PayloadForm
@@ -31,6 +30,7 @@ from calls.webhooks.addresses import AddressNotAllowed
 from calls.webhooks.network import DeadlineTransport
 from calls.webhooks.notices import tell_of_disabled
 from calls.webhooks.signing import signed_headers
+from campaigns.clock import database_now, followed_now
 from contacts.times import iso
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Sender:
 
     def send(self, request: _Request) -> _Result:
         """Make one try. Only a 2xx answer within `RECEIVER_SECONDS` is a success."""
-        identity, now = str(request.delivery_id), int(time.time())
+        identity, now = str(request.delivery_id), int(followed_now().timestamp())
         try:
             body = request.body
             headers = HEADERS | signed_headers(request.secrets, identity, now, body)
@@ -198,7 +198,7 @@ class _Run:
         """Claim what is due for endpoints with nothing waiting; True if anything waits."""
         if time.monotonic() >= self.look_at and not self.time.is_over:
             self.look_at = time.monotonic() + LOOK_SECONDS
-            due = WebhookDelivery.objects.due(timezone.now()).order_by()
+            due = WebhookDelivery.objects.due(database_now()).order_by()
             for endpoint_id in due.values_list("endpoint", flat=True).distinct():
                 if not self.waiting[endpoint_id] and self._may_send(endpoint_id):
                     self.waiting[endpoint_id].extend(_claim_or_postpone(endpoint_id))
@@ -252,7 +252,7 @@ class _Run:
         unsent = [r.delivery_id for waiting in self.waiting.values() for r in waiting]
         unsent += [request.delivery_id for request, _ in self.in_flight.values()]
         pending = WebhookDelivery.objects.pending().filter(pk__in=unsent)
-        pending.update(next_attempt_at=timezone.now())
+        pending.update(next_attempt_at=database_now())
 
 
 def _claim_or_postpone(endpoint_id: Any) -> list[_Request]:
@@ -266,9 +266,9 @@ def _claim_or_postpone(endpoint_id: Any) -> list[_Request]:
     except Exception as error:
         kind = type(error).__name__
         logger.error("Webhooks of endpoint %s cannot be made: %s", endpoint_id, kind)
-        due = WebhookDelivery.objects.due(timezone.now()).filter(endpoint=endpoint_id)
+        due = WebhookDelivery.objects.due(database_now()).filter(endpoint=endpoint_id)
         due.update(
-            next_attempt_at=timezone.now() + UNMADE_AFTER, last_result=f"cannot be made: {kind}"
+            next_attempt_at=database_now() + UNMADE_AFTER, last_result=f"cannot be made: {kind}"
         )
         return []
 
@@ -276,7 +276,7 @@ def _claim_or_postpone(endpoint_id: Any) -> list[_Request]:
 @transaction.atomic
 def _claim(endpoint_id: Any) -> list[_Request]:
     """Take due deliveries of an endpoint; whoever dies over them leaves them to be due again."""
-    now = timezone.now()
+    now = database_now()
     due = WebhookDelivery.objects.due(now).filter(endpoint=endpoint_id).order_by("next_attempt_at")
     ids = list(
         due.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[
@@ -290,7 +290,7 @@ def _claim(endpoint_id: Any) -> list[_Request]:
 
 
 def _requests(endpoint: WebhookEndpoint, deliveries: Iterable[WebhookDelivery]) -> list[_Request]:
-    live = endpoint.secrets.live(timezone.now()).order_by("-created_at")
+    live = endpoint.secrets.live(database_now()).order_by("-created_at")
     secrets = tuple(secret.value for secret in live)
     return [
         _Request(
@@ -324,7 +324,7 @@ def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
     delivery = WebhookDelivery.objects.create(
         endpoint=endpoint,
         event_type=EventType.WEBHOOK_TEST,
-        next_attempt_at=timezone.now() + CLAIMED_FOR,
+        next_attempt_at=database_now() + CLAIMED_FOR,
     )
     sender = Sender()
     with sender.client:
@@ -338,7 +338,7 @@ def _record(results: Sequence[_Result]) -> set[Any]:
     """Write down how tries went: delivered, to be tried again, or dead; return the endpoints that
     are disabled for it.
     """
-    now = timezone.now()
+    now = database_now()
     delivered = defaultdict(list)
     failed = {}
     for result in results:
@@ -372,7 +372,7 @@ def _record(results: Sequence[_Result]) -> set[Any]:
 
 def _judge(succeeded: Collection[Any], failed: Collection[Any]) -> set[Any]:
     """Keep each endpoint's clock, and disable those that have failed for too long."""
-    now, enabled = timezone.now(), WebhookEndpoint.objects.enabled()
+    now, enabled = database_now(), WebhookEndpoint.objects.enabled()
     enabled.filter(pk__in=succeeded).update(last_success_at=now, failing_since=None)
     enabled.filter(pk__in=failed, failing_since=None).update(failing_since=now)
     too_long = enabled.filter(pk__in=failed, failing_since__lte=now - DISABLE_AFTER)

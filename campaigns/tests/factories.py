@@ -16,5 +16,5 @@ def make_campaign(**what_matters: Any) -> Campaign:
 
 def make_batch(**what_matters: Any) -> Batch:
     campaign = what_matters.pop("campaign", None) or make_campaign()
-    fields = {"number": campaign.batches.count() + 1, "woken_at": timezone.now()}
+    fields = {"number": campaign.batches.count() + 1, "due_at": timezone.now()}
     return Batch.objects.create(campaign=campaign, **fields | what_matters)

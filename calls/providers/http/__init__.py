@@ -25,6 +25,7 @@ from calls.providers.http.agent import Agent, Answer, UnexpectedAnswer
 from calls.providers.http.messages import call_body, read_call, read_event, read_placement
 from calls.statuses import CallStatus
 from calls.webhooks.signing import find_fault
+from campaigns.clock import followed_now
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class HttpProvider(Provider):
             self._agent.check()
         except AccountError:
             raise EventRefused("The account takes no events.", is_forged=True) from None
-        fault = find_fault(self._secret, headers, body, time.time())
+        fault = find_fault(self._secret, headers, body, followed_now().timestamp())
         if fault:
             raise EventRefused(fault, is_forged=True)
         return [read_event(body)]

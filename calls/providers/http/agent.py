@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from calls.models.webhook import validate_address, validate_secret
 from calls.providers.base import AccountError
 from calls.webhooks.network import DeadlineTransport
 from calls.webhooks.signing import signed_headers
+from campaigns.clock import followed_now
 
 AGENT_SECONDS, CONNECT_SECONDS = 10, 5
 # Servers close idle connections, the hastiest after 2 seconds; one that closes under a request
@@ -114,7 +114,7 @@ class Agent:
         self.check()
         identity = f"{action}_{call_id}_{uuid4().hex}"
         signed = signed_headers(
-            [self._secret], identity, int(time.time()), body, families=("webhook",)
+            [self._secret], identity, int(followed_now().timestamp()), body, families=("webhook",)
         )
         told = {**HEADERS, **signed, **(headers or {})}
         if body:
