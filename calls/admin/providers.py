@@ -23,6 +23,7 @@ from calls.models.webhook import validate_address, validate_secret
 from calls.pacing import retry_now
 from calls.providers import PROVIDERS, callback_url, reaches_people
 from campaigns.admin import Record
+from campaigns.clock import database_now
 
 # What a new account may do until staff say otherwise: a mistake in the first campaign then rings
 # few telephones.
@@ -136,7 +137,7 @@ class ProviderAccountAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("takes calls"), boolean=True)
     def takes_calls(self, account: ProviderAccount) -> bool:
-        return account.held_until is None
+        return not account.is_held
 
     @admin.display(description=_("agent's address"))
     def agent_url(self, account: ProviderAccount) -> str:
@@ -156,15 +157,12 @@ class ProviderAccountAdmin(admin.ModelAdmin):
     def state(self, account: ProviderAccount) -> str:
         if account.held_since is None or account.held_until is None:
             return _now("Takes calls.")
-        told = {
-            "since": _shown(account.held_since),
-            "until": _shown(account.held_until),
-            "reason": account.held_reason or _now("unknown"),
-        }
-        text = _now("No calls are placed since %(since)s: %(reason)s. ")
-        if account.held_until <= timezone.now():
-            return text % told + _now("The next call that is due is tried.")
-        return text % told + _now("One call is tried again at %(until)s.") % told
+        when = {"since": _shown(account.held_since), "until": _shown(account.held_until)}
+        if account.held_until <= database_now():
+            text = _now("Held since %(since)s; the next call that is due is tried.")
+        else:
+            text = _now("Held since %(since)s; one call is tried at %(until)s.")
+        return f"{account.hold_sentence} {text % when}"
 
     def get_fields(self, request: HttpRequest, obj: ProviderAccount | None = None) -> Any:
         fields = ["name", "provider", "is_default", "max_live", "calls_per_second"]
@@ -201,7 +199,7 @@ class ProviderAccountAdmin(admin.ModelAdmin):
         account = get_object_or_404(ProviderAccount, pk=object_id)
         if not self.has_change_permission(request, account):
             raise PermissionDenied
-        if account.held_until is None:
+        if not account.is_held:
             self.message_user(request, _("The account takes calls already."))
         else:
             retry_now(account)

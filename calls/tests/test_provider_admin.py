@@ -43,7 +43,7 @@ def make_held(**what_matters: Any) -> ProviderAccount:
     held = {
         "held_since": now,
         "held_until": now + timedelta(hours=1),
-        "held_reason": "The agent answered 402 (no_credit)",
+        "held_reason": "account: The agent answered 402 (no_credit)",
     }
     return make_account(**held | what_matters)
 
@@ -201,10 +201,10 @@ def test_the_address_for_events_is_shown(admin_client: Client, settings: Any) ->
 
 
 def test_a_hold_is_told_in_a_sentence(admin_client: Client) -> None:
-    account = make_held(held_reason="The agent answered 402 (<b>)")
+    account = make_held(held_reason="account: The agent answered 402 <b>")
     text = text_of(admin_client, page_of(account))
-    assert re.search(r"No calls are placed since .+: The agent answered 402 \(&lt;b&gt;\)\.", text)
-    assert "One call is tried again at" in text
+    assert "The provider refuses the account (The agent answered 402 &lt;b&gt;)" in text
+    assert re.search(r"Held since .+; one call is tried at .+\.", text)
     assert "Try again now" in text
     free = text_of(admin_client, page_of(make_account(name="free")))
     assert "Takes calls." in free
