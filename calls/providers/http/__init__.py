@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 ASK_AGAIN_AFTER = timedelta(seconds=30)
 AT_ONCE = 8
-# What polls one group of calls holds a lease that lasts 30 seconds: no request begins after this
-# time, and the last may take as long as any.
+# No request of a group begins after this time, so that other accounts' calls are asked about too;
+# the last may take as long as any.
 POLL_SECONDS = 15
 # So many failures in a row, and the agent is not asked about the other calls of the group.
 TOO_MANY_FAILURES = 3

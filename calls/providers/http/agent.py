@@ -91,11 +91,11 @@ class Agent:
             validate_address(self._url)
             httpx2.URL(self._url)
         except (ValidationError, httpx2.InvalidURL):
-            raise AccountError("The account has no address of an agent.") from None
+            raise AccountError("The account has no address of an agent") from None
         try:
             validate_secret(self._secret)
         except ValidationError:
-            raise AccountError("The account has no secret to sign with.") from None
+            raise AccountError("The account has no secret to sign with") from None
 
     def ask(
         self,

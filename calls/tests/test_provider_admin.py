@@ -1,0 +1,291 @@
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from calls.models import ProviderAccount, ProviderEvent
+from calls.providers import provider_of
+from calls.providers.base import Access
+from calls.tests.factories import make_call
+from calls.tests.far_side import SECRET
+
+pytestmark = pytest.mark.django_db
+
+LIST = reverse("admin:calls_provideraccount_changelist")
+ADD = reverse("admin:calls_provideraccount_add")
+URL = "http://127.0.0.1:9000"
+OTHER_SECRET = "whsec_" + "A" * 32
+
+
+def page_of(account: ProviderAccount, page: str = "change") -> str:
+    return reverse(f"admin:calls_provideraccount_{page}", args=[account.pk])
+
+
+def make_account(**what_matters: Any) -> ProviderAccount:
+    fields: dict[str, Any] = {
+        "name": "agent",
+        "provider": "http",
+        "settings": {"url": URL, "note": "kept"},
+        "credentials": json.dumps({"secret": SECRET, "other": "kept"}),
+    }
+    return ProviderAccount.objects.create(**fields | what_matters)
+
+
+def make_held(**what_matters: Any) -> ProviderAccount:
+    now = timezone.now()
+    held = {
+        "held_since": now,
+        "held_until": now + timedelta(hours=1),
+        "held_reason": "account: The agent answered 402 (no_credit)",
+    }
+    return make_account(**held | what_matters)
+
+
+def posted(**changes: Any) -> dict[str, Any]:
+    data = {
+        "name": "agent",
+        "provider": "http",
+        "max_live": 10,
+        "calls_per_second": 1,
+        "agent_url": URL,
+        "agent_secret": "",
+    }
+    return data | changes
+
+
+def errors(response: Any) -> dict[str, Any]:
+    assert response.status_code == 200
+    found: dict[str, Any] = response.context["adminform"].form.errors
+    return found
+
+
+def text_of(client: Client, page: str) -> str:
+    return client.get(page).content.decode()
+
+
+# --- What is asked and stored -------------------------------------------------------------------
+
+
+def test_an_agents_account_is_made_with_its_address_secret_and_pace(admin_client: Client) -> None:
+    data = posted(agent_url=f"{URL}/", agent_secret=SECRET)
+    assert admin_client.post(ADD, data).status_code == 302
+    account = ProviderAccount.objects.get()
+    assert (account.provider, account.settings) == ("http", {"url": URL})
+    assert json.loads(account.credentials) == {"secret": SECRET}
+    assert (account.max_live, account.calls_per_second) == (10, 1)
+    assert provider_of(account).access == Access({"url": URL}, {"secret": SECRET})
+
+
+def test_a_new_account_starts_with_few_calls_and_slowly(admin_client: Client) -> None:
+    form = admin_client.get(ADD).context["adminform"].form
+    assert (form["max_live"].value(), form["calls_per_second"].value()) == (10, 1)
+
+
+def test_the_limits_may_be_left_empty(admin_client: Client) -> None:
+    data = posted(agent_secret=SECRET, max_live="", calls_per_second="")
+    assert admin_client.post(ADD, data).status_code == 302
+    account = ProviderAccount.objects.get()
+    assert (account.max_live, account.calls_per_second) == (None, None)
+
+
+@pytest.mark.parametrize(("given", "stored"), [((10, 1), (None, None)), ((5, 1), (5, None))])
+def test_what_reaches_nobody_has_only_the_limits_that_were_asked_for(
+    admin_client: Client, given: tuple[int, int], stored: tuple[Any, Any]
+) -> None:
+    data = posted(provider="simulated", max_live=given[0], calls_per_second=given[1])
+    assert admin_client.post(ADD, data).status_code == 302
+    account = ProviderAccount.objects.get()
+    assert (account.max_live, account.calls_per_second) == stored
+    assert (account.settings, account.credentials) == ({}, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"agent_url": ""}, "agent_url"),
+        ({"agent_url": "agent.example"}, "agent_url"),
+        ({"agent_url": "ftp://agent.example"}, "agent_url"),
+        ({"agent_url": "http://user:pass@agent.example"}, "agent_url"),
+        ({"agent_url": "http://agent.example/?a=1"}, "agent_url"),
+        ({"agent_url": "http://agent.example/#a"}, "agent_url"),
+        ({"agent_secret": ""}, "agent_secret"),
+        ({"agent_secret": "hunter2"}, "agent_secret"),
+        ({"agent_secret": "whsec_AAAA"}, "agent_secret"),
+        ({"agent_secret": "whsec_" + "A" * 88}, "agent_secret"),
+        ({"agent_secret": SECRET.removeprefix("whsec_")}, "agent_secret"),
+        ({"max_live": 0}, "max_live"),
+        ({"calls_per_second": 0}, "calls_per_second"),
+        ({"calls_per_second": "nan"}, "calls_per_second"),
+        ({"calls_per_second": 1001}, "calls_per_second"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused_at_its_field(
+    admin_client: Client, change: dict[str, Any], field: str
+) -> None:
+    response = admin_client.post(ADD, posted(agent_secret=SECRET) | change)
+    assert set(errors(response)) == {field}
+    assert not ProviderAccount.objects.exists()
+
+
+def test_a_secret_is_never_shown_again_not_even_to_who_gave_a_wrong_address(
+    admin_client: Client,
+) -> None:
+    account = make_account()
+    pages = [text_of(admin_client, page) for page in (LIST, page_of(account), ADD)]
+    refused = admin_client.post(page_of(account), posted(agent_url="x", agent_secret=OTHER_SECRET))
+    for page in (*pages, refused.content.decode()):
+        assert SECRET not in page
+        assert OTHER_SECRET not in page
+
+
+def test_a_secret_that_is_left_empty_stays(admin_client: Client) -> None:
+    account = make_account()
+    data = posted(name="renamed", agent_url="https://agent.example")
+    assert admin_client.post(page_of(account), data).status_code == 302
+    account.refresh_from_db()
+    assert (account.name, account.settings) == (
+        "renamed",
+        {"url": "https://agent.example", "note": "kept"},
+    )
+    assert json.loads(account.credentials) == {"secret": SECRET, "other": "kept"}
+
+
+def test_a_new_secret_takes_the_place_of_the_old_one_and_is_logged_without_its_value(
+    admin_client: Client,
+) -> None:
+    account = make_account()
+    data = posted(agent_secret=OTHER_SECRET)
+    assert admin_client.post(page_of(account), data).status_code == 302
+    account.refresh_from_db()
+    assert json.loads(account.credentials) == {"secret": OTHER_SECRET, "other": "kept"}
+    entry = LogEntry.objects.get()
+    assert "Agent’s secret" in entry.get_change_message().replace("'", "’")
+    assert OTHER_SECRET not in str(vars(entry))
+
+
+def test_the_provider_of_an_account_stays(admin_client: Client) -> None:
+    account = make_account()
+    admin_client.post(page_of(account), posted(provider="simulated"))
+    account.refresh_from_db()
+    assert account.provider == "http"
+
+
+def test_an_account_that_is_saved_leaves_alone_what_workers_write(admin_client: Client) -> None:
+    account = make_held(tokens=0.25, failures=3)
+    page = admin_client.get(page_of(account))
+    ProviderAccount.objects.update(tokens=0.5, failures=4)
+    assert page.status_code == 200
+    assert admin_client.post(page_of(account), posted(max_live=7)).status_code == 302
+    account.refresh_from_db()
+    assert (account.max_live, account.tokens, account.failures) == (7, 0.5, 4)
+    assert account.held_until
+
+
+def test_the_address_for_events_is_shown(admin_client: Client, settings: Any) -> None:
+    account = make_account()
+    assert "PUBLIC_URL is not set" in text_of(admin_client, page_of(account))
+    settings.PUBLIC_URL = "https://calls.example.com"
+    shown = f"https://calls.example.com/hooks/{account.pk}"
+    assert shown in text_of(admin_client, page_of(account))
+
+
+# --- Holds --------------------------------------------------------------------------------------
+
+
+def test_a_hold_is_told_in_a_sentence(admin_client: Client) -> None:
+    account = make_held(held_reason="account: The agent answered 402 <b>")
+    text = text_of(admin_client, page_of(account))
+    assert "The provider refuses the account (The agent answered 402 &lt;b&gt;)" in text
+    assert re.search(r"Held since .+; one call is tried at .+\.", text)
+    assert "Try again now" in text
+    free = text_of(admin_client, page_of(make_account(name="free")))
+    assert "Takes calls." in free
+    assert "Try again now" not in free
+
+
+def test_a_held_account_is_tried_again_now(admin_client: Client) -> None:
+    account = make_held()
+    response = admin_client.post(page_of(account, "retry"), follow=True)
+    assert "The next call that is due is tried." in response.content.decode()
+    account.refresh_from_db()
+    assert account.held_since
+    assert account.held_until
+    assert account.held_until <= timezone.now()
+    assert LogEntry.objects.get().get_change_message() == "To be tried again now."
+
+
+def test_an_account_that_is_not_held_is_not_tried_again(admin_client: Client) -> None:
+    account = make_account()
+    response = admin_client.post(page_of(account, "retry"), follow=True)
+    assert "takes calls already" in response.content.decode()
+    account.refresh_from_db()
+    assert account.held_until is None
+    assert not LogEntry.objects.exists()
+
+
+def test_trying_again_is_a_post_with_its_token_by_who_may_change(
+    admin_client: Client, client: Client, django_user_model: Any
+) -> None:
+    account = make_held()
+    page = page_of(account, "retry")
+    assert admin_client.get(page).status_code == 405
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = admin_client.cookies
+    assert strict.post(page).status_code == 403
+    viewer = django_user_model.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_provideraccount"))
+    client.force_login(viewer)
+    assert client.post(page).status_code == 403
+    shown = text_of(client, page_of(account))
+    assert "Try again now" not in shown
+    assert URL in shown
+    assert SECRET not in shown
+    account.refresh_from_db()
+    assert account.held_until
+    assert account.held_until > timezone.now()
+    assert (
+        admin_client.post(reverse("admin:calls_provideraccount_retry", args=[999])).status_code
+        == 404
+    )
+
+
+# --- Deleting -----------------------------------------------------------------------------------
+
+
+def test_an_account_that_nothing_refers_to_is_deleted(admin_client: Client) -> None:
+    account = make_account()
+    assert "Are you sure" in text_of(admin_client, page_of(account, "delete"))
+    assert admin_client.post(page_of(account, "delete"), {"post": "yes"}).status_code == 302
+    assert not ProviderAccount.objects.exists()
+
+
+@pytest.mark.parametrize("what", ["call", "event"])
+def test_an_account_that_is_named_by_calls_or_events_is_kept_and_says_why(
+    admin_client: Client, what: str
+) -> None:
+    account = make_account()
+    if what == "call":
+        make_call(status="completed", account=account)
+    else:
+        fields = {"event_id": "1", "kind": "ringing", "occurred_at": timezone.now()}
+        ProviderEvent.objects.create(account=account, **fields)
+    for send in (admin_client.get, admin_client.post):
+        response = send(page_of(account, "delete"), {"post": "yes"}, follow=True)
+        assert "calls or events of it are stored" in response.content.decode()
+    assert ProviderAccount.objects.filter(pk=account.pk).exists()
+
+
+def test_accounts_are_not_deleted_in_bulk(admin_client: Client) -> None:
+    account = make_account()
+    make_call(status="completed", account=account)
+    data = {"action": "delete_selected", "_selected_action": account.pk, "post": "yes"}
+    admin_client.post(LIST, data)
+    assert ProviderAccount.objects.filter(pk=account.pk).exists()
