@@ -541,7 +541,7 @@ def test_endings_claims_and_launches_at_once_wait_for_each_other_in_no_circle() 
     launch(*people, batchSize=10)
     for round_ in range(6):
         again = [person | {"firstName": f"A{round_}"} for person in people]
-        batches = list(Batch.objects.values_list("pk", flat=True))
+        batches = list(Batch.objects.order_by("pk").values_list("pk", flat=True))
         tasks: list[Callable[[], object]] = [lambda pk=pk: place_batch(pk) for pk in batches[:4]]  # type: ignore[misc]
         at_once(
             *tasks,
