@@ -27,6 +27,7 @@ RETRIED = (CallStatus.NO_ANSWER, CallStatus.BUSY, CallStatus.VOICEMAIL, CallStat
 UNCERTAIN = ("unknown", "timed out")
 # What the contact gives where the call has no such tag.
 CONTACT_FIELDS = {"firstName": "first_name", "lastName": "last_name", "email": "email"}
+MAX_NAME = 120
 # Long, and left behind.
 NOT_COPIED = (
     "system_prompt",
@@ -208,7 +209,7 @@ def _lacks(tag: str) -> Q:
 
 
 def _named(pattern: str, campaign: Campaign) -> str:
-    return (pattern % campaign)[: Campaign._meta.get_field("name").max_length]
+    return (pattern % campaign)[:MAX_NAME]
 
 
 def _draft(original: Campaign, version: TemplateVersion, **fields: Any) -> Campaign:
