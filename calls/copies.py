@@ -128,7 +128,7 @@ def retry_failed(
         source=source,
         created_by=created_by,
     )
-    copied = _copy_calls(calls, copy, lambda call: call.prompt_tags)
+    copied = _copy_calls(calls, copy, _own_tags)
     return Copy(copy, copied, counts.left_out)
 
 
@@ -178,7 +178,7 @@ def clone_campaign(
 
     def tags(call: CallLog) -> dict[str, str]:
         stored = contact_tags(call.phone_number, call.contact)
-        return {tag: stored[tag] for tag in needed if tag in stored} | call.prompt_tags
+        return {tag: stored[tag] for tag in needed if tag in stored} | _own_tags(call)
 
     calls = _last_attempts(campaign).select_related("contact")
     return Copy(copy, _copy_calls(calls, copy, tags))
@@ -242,6 +242,11 @@ def _copy_calls(
         )
         copied += len(chunk)
     return copied
+
+
+def _own_tags(call: CallLog) -> dict[str, str]:
+    tags: dict[str, str] = call.prompt_tags
+    return tags
 
 
 def _copy_call(

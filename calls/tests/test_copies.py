@@ -77,7 +77,7 @@ def test_who_may_have_been_spoken_to_is_left_out(reason: str) -> None:
 
 def test_who_must_not_be_called_is_left_out_by_contact_and_by_number() -> None:
     fine, named, other = make_contact(), make_contact(), make_contact()
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"contact": fine},
         {"contact": named},
         {"contact": fine, "phone_number": other.phone_number},

@@ -13,7 +13,7 @@ from calls.lifecycle import (
     start_due_campaigns,
     unschedule_campaign,
 )
-from calls.models import CallLog
+from calls.models import CallLog, ProviderAccount
 from calls.schemas import read_bulk_request
 from calls.services import Launch, launch_campaign
 from calls.statuses import CallStatus
@@ -235,6 +235,7 @@ def test_where_nothing_is_due_no_lock_is_taken(django_assert_max_num_queries) ->
 def test_what_a_campaign_uses_cannot_be_deleted() -> None:
     call = make_call(status=CallStatus.DIALING)
     version = call.campaign.template_version
-    for used in (version, version.template, call.account, call.contact):
+    account = ProviderAccount.objects.get()
+    for used in (version, version.template, account, call.contact):
         with pytest.raises(ProtectedError):
             used.delete()
