@@ -13,7 +13,7 @@ from calls.dispatch import dispatch_on_commit
 from calls.models import CallLog
 from calls.schemas import BulkRequest, PersonToCall, by_contact
 from campaigns.clock import database_now
-from campaigns.models import Batch, Campaign, CampaignSource
+from campaigns.models import Batch, Campaign, CampaignSource, CampaignStatus
 from contacts.models import Contact
 from contacts.validation import ErrorDetail, InvalidInput, error_detail
 from templates.models import AISettingsTemplate, TemplateVersion
@@ -42,25 +42,36 @@ def launch_campaign(
     name: str = "",
     api_client_id: UUID | None = None,
     created_by: Any = None,
+    starts_at: datetime | None = None,
+    is_draft: bool = False,
+    campaign_id: UUID | None = None,
 ) -> Launch:
-    """Store the campaign, its contacts, batches and calls, and wake a worker for each batch.
+    """Store the campaign, its contacts, batches and calls, and begin it.
+
+    With a `starts_at` that is still to come it is scheduled for then, and with `is_draft`, which
+    knows no start, it waits to be started; no worker is woken for either.
 
     All or nothing: raises `InvalidInput` naming every offending element, and stores nothing. With
     `lenient`, contacts that have faults are left out as if they had not been sent, and that is
     raised only for faults of the request as a whole, or if nobody would be left.
+    Raises `IntegrityError` if there is a campaign with the id `campaign_id`.
     """
     version = _find_version(request)
     accepted, errors = _accept(request, version, lenient)
+    now = database_now()
+    status = _first_status(starts_at, now, is_draft)
     campaign = Campaign.objects.create(
+        id=campaign_id or uuid4(),
         name=name,
         source=source,
         template_version=version,
         country_code=request.country_code,
         batch_size=request.batch_size,
+        status=status,
+        starts_at=starts_at if status == CampaignStatus.SCHEDULED else None,
         api_client_id=api_client_id,
         created_by=created_by,
     )
-    now = database_now()
     count = -(-len(accepted) // campaign.batch_size)
     batches = Batch.objects.bulk_create(
         Batch(campaign=campaign, number=number, due_at=now) for number in range(1, count + 1)
@@ -72,6 +83,14 @@ def launch_campaign(
     CallLog.objects.bulk_create(calls, batch_size=INSERT_CHUNK)
     dispatch_on_commit()
     return Launch(campaign, count, calls, _by_index(errors))
+
+
+def _first_status(starts_at: datetime | None, now: datetime, is_draft: bool) -> CampaignStatus:
+    if is_draft and starts_at:
+        raise ValueError("a draft knows no start")
+    if is_draft:
+        return CampaignStatus.DRAFT
+    return CampaignStatus.SCHEDULED if starts_at and starts_at > now else CampaignStatus.RUNNING
 
 
 # A person, their contact, and the tags of their prompts.
@@ -167,7 +186,7 @@ def _resolve_tags(
     required = [tag for tag in needed if tag not in version.tag_defaults]
     resolved, missing = [], []
     for person, contact in zip(people, contacts, strict=True):
-        stored = _contact_tags(person, contact)
+        stored = contact_tags(person.row.phone_number, contact)
         tags = {tag: stored[tag] for tag in needed if tag in stored} | person.prompt_tags
         resolved.append(tags)
         missing += [
@@ -182,13 +201,13 @@ def _resolve_tags(
     return resolved, missing
 
 
-def _contact_tags(person: PersonToCall, contact: Contact) -> dict[str, str]:
+def contact_tags(phone_number: str, contact: Contact) -> dict[str, str]:
     """What a prompt may say of the person without being given it; an empty text is no value."""
     tags = {
         "firstName": contact.first_name,
         "lastName": contact.last_name,
         "email": contact.email,
-        "numberToCall": person.row.phone_number,
+        "numberToCall": phone_number,
     }
     return {tag: value for tag, value in tags.items() if value}
 

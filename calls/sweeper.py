@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from calls.dispatch import call_for, dispatch
 from calls.endings import announce_campaigns
 from calls.idempotency import prune_keys
+from calls.lifecycle import start_due_campaigns
 from calls.models import CallLog, SingletonTask, WebhookDelivery
 from calls.queue import wake
 from calls.statuses import OPEN
@@ -24,12 +25,14 @@ MISSED_AFTER = timedelta(seconds=30)
 
 
 def sweep() -> None:
-    """Wake workers for all that is due and taken up by nobody, and close finished campaigns.
+    """Wake workers for all that is due and taken up by nobody, begin campaigns at their time, and
+    close finished ones.
 
-    Does no work itself, so it may run anywhere, any number of times.
+    Does no other work itself, so it may run anywhere, any number of times.
     """
     for task in overdue_tasks():
         wake(task)
+    start_due_campaigns()
     dispatch()
     _end_campaigns()
     if SingletonTask.named("mend").take_lease(MEND_EVERY_SECONDS):  # runs out by itself

@@ -1,29 +1,51 @@
 """Campaigns with their calls: launching one, and watching it."""
 
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import AdminErrorList, AdminForm
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.db.models import Count, IntegerField, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.csrf import csrf_protect
 
+from calls.admin.campaign_actions import ACTIONS, Action, Change, Copying
 from calls.admin.launching import LaunchForm
+from calls.control import NotAllowed
 from calls.models import CallLog, ProviderAccount
 from calls.providers import reaches_people
+from calls.services import Launch
 from calls.statuses import TERMINAL, CallStatus
 from campaigns.admin import CampaignAdmin as BaseCampaignAdmin
-from campaigns.models import ENDED_CAMPAIGN, Campaign
+from campaigns.models import ENDED_CAMPAIGN, Campaign, CampaignSource, CampaignStatus
+
+
+def describe_status(campaign: Campaign) -> str:
+    """The status, and when a scheduled campaign starts."""
+    if campaign.status == CampaignStatus.SCHEDULED and campaign.starts_at:
+        return _("scheduled for %s") % _shown(campaign.starts_at)
+    return campaign.get_status_display()
+
+
+def _shown(time: datetime, form: str = "DATETIME_FORMAT") -> str:
+    return date_format(timezone.localtime(time), form)
 
 
 def progress(campaign: Campaign) -> dict[str, Any]:
@@ -36,7 +58,7 @@ def progress(campaign: Campaign) -> dict[str, Any]:
         return {"label": label, "number": number, "url": f"{calls}?{query}"}
 
     return {
-        "status": campaign.get_status_display(),
+        "status": describe_status(campaign),
         "isEnded": campaign.status in ENDED_CAMPAIGN,
         "total": sum(counts["status"].values()),
         "ended": sum(counts["status"].get(status, 0) for status in TERMINAL),
@@ -61,9 +83,31 @@ def _number(**which: Any) -> Coalesce:
     return Coalesce(Subquery(number), 0, output_field=IntegerField())
 
 
+def _page_of(action: Action, campaign: Campaign) -> str:
+    return reverse(f"admin:campaigns_campaign_{action.name}", args=[campaign.pk])
+
+
+def _account_in_use() -> ProviderAccount | None:
+    """The account that `ProviderAccount.objects.default()` names, without making it."""
+    accounts = ProviderAccount.objects
+    default = accounts.filter(is_default=True).first()
+    return default or accounts.filter(name=settings.CALL_PROVIDER).first()
+
+
 def _provider_in_use() -> str:
-    account = ProviderAccount.objects.filter(is_default=True).first()
+    account = _account_in_use()
     return account.provider if account else settings.CALL_PROVIDER
+
+
+def _hold() -> str:
+    """Why nobody is called just now; empty where calls are placed."""
+    account = _account_in_use()
+    if account is None or account.held_since is None:
+        return ""
+    is_today = timezone.localdate(account.held_since) == timezone.localdate()
+    since = _shown(account.held_since, "TIME_FORMAT" if is_today else "DATETIME_FORMAT")
+    text = _("Held since %(since)s: %(reason)s. No call is placed with the account “%(account)s”.")
+    return text % {"since": since, "reason": account.held_reason.rstrip("."), "account": account}
 
 
 admin.site.unregister(Campaign)
@@ -73,7 +117,7 @@ admin.site.unregister(Campaign)
 class CampaignAdmin(BaseCampaignAdmin):
     list_display = [
         "__str__",
-        "status",
+        "status_shown",
         "calls_ended",
         "template_version",
         "created_at",
@@ -93,16 +137,117 @@ class CampaignAdmin(BaseCampaignAdmin):
     def calls_ended(self, campaign: Any) -> str:
         return _("%(ended)d of %(total)d") % {"ended": campaign.ended, "total": campaign.total}
 
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def status_shown(self, campaign: Campaign) -> str:
+        return describe_status(campaign)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        given = [name for name in ("starts_at", "copied_from") if getattr(obj, name, None)]
+        return [*self.fields, *given]
+
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.progress_view)
-        address = path("<uuid:object_id>/progress/", view, name="campaigns_campaign_progress")
-        return [address, *super().get_urls()]
+        def page(address: str, view: Callable[..., HttpResponse]) -> URLPattern:
+            name = f"campaigns_campaign_{address}"
+            return path(f"<uuid:object_id>/{address}/", self.admin_site.admin_view(view), name=name)
+
+        return [
+            page("progress", self.progress_view),
+            *(page(action.name, partial(self.action_view, action=action)) for action in ACTIONS),
+            *super().get_urls(),
+        ]
 
     def progress_view(self, request: HttpRequest, object_id: UUID) -> JsonResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         campaign = get_object_or_404(Campaign, pk=object_id)
         return JsonResponse(progress(campaign))
+
+    def _actions(self, request: HttpRequest, campaign: Campaign) -> list[dict[str, Any]]:
+        """The buttons of what this user may do with the campaign now."""
+        user = request.user
+        return [
+            {"label": action.label, "url": _page_of(action, campaign)}
+            for action in ACTIONS
+            if campaign.status in action.allowed_from and user.has_perms(action.permissions)
+        ]
+
+    def action_view(self, request: HttpRequest, object_id: UUID, action: Action) -> HttpResponse:
+        """Ask whether to, and do so when that is confirmed by a POST."""
+        if not request.user.has_perms(action.permissions):
+            raise PermissionDenied
+        campaign = get_object_or_404(Campaign, pk=object_id)
+        if sent := self._made_of(request):
+            return self._sent_before(request, sent)
+        if campaign.status not in action.allowed_from:
+            return self._unchanged(request, campaign)
+        form = action.form(request.POST if request.method == "POST" else None)
+        try:
+            if not form.is_valid():
+                return self._ask(request, campaign, action, form)
+            if isinstance(action, Copying):
+                return self._copy(request, campaign, action, form)
+            return self._change(request, campaign, cast(Change, action), form)
+        except NotAllowed as refused:
+            return self._back(request, campaign, str(refused), messages.ERROR)
+
+    def _ask(
+        self, request: HttpRequest, campaign: Campaign, action: Action, form: forms.Form
+    ) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "original": campaign,
+            "title": str(action.label).rstrip("…"),
+            "action": action,
+            "sentences": action.expect(campaign),
+            "form": form,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/campaigns/campaign/confirm.html", context)
+
+    def _change(
+        self, request: HttpRequest, campaign: Campaign, action: Change, form: forms.Form
+    ) -> HttpResponse:
+        with transaction.atomic():
+            # Whoever else acts on it waits, so that what is logged is what was changed.
+            campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+            before = (campaign.status, campaign.starts_at)
+            try:
+                action.act(campaign, form.cleaned_data)
+            except NotAllowed:
+                return self._unchanged(request, campaign)
+            if before == (campaign.status, campaign.starts_at):
+                return self._unchanged(request, campaign)
+            self.log_change(request, campaign, str(action.done))
+        return self._back(request, campaign, str(action.done), messages.SUCCESS)
+
+    def _copy(
+        self, request: HttpRequest, campaign: Campaign, action: Copying, form: forms.Form
+    ) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                copy = action.copy(
+                    campaign,
+                    request.user,
+                    source=CampaignSource.ADMIN,
+                    campaign_id=form.cleaned_data["token"],
+                )
+                self.log_addition(request, copy.campaign, [{"added": {}}])
+                self.log_change(request, campaign, f"Copied: {copy.campaign.pk}")
+        except IntegrityError:
+            if not (sent := self._made_of(request)):
+                raise
+            return self._sent_before(request, sent)
+        text = " ".join([str(action.done), *copy.left_out])
+        return self._back(request, copy.campaign, text, messages.SUCCESS)
+
+    def _unchanged(self, request: HttpRequest, campaign: Campaign) -> HttpResponse:
+        text = _("Nothing was changed: the campaign is %s.") % describe_status(campaign)
+        return self._back(request, campaign, text, messages.WARNING)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"hold": _hold()} | (extra_context or {}))
 
     def render_change_form(
         self,
@@ -113,7 +258,9 @@ class CampaignAdmin(BaseCampaignAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
+        context["hold"] = "" if obj and obj.status in ENDED_CAMPAIGN else _hold()
         if obj:
+            context["actions"] = self._actions(request, obj)
             calls = CallLog.objects.filter(campaign=obj, account__isnull=False)
             placed = calls.select_related("account")[:1]
             context["progress"] = progress(obj)
@@ -132,22 +279,75 @@ class CampaignAdmin(BaseCampaignAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = LaunchForm(request.POST or None, request.FILES or None)
-        if form.is_valid() and (launch := form.launch(request.user)):
-            campaign = launch.campaign
-            self.log_addition(request, campaign, [{"added": {}}])
-            text = ngettext(
-                "The campaign was launched: %d call.",
-                "The campaign was launched: %d calls.",
-                len(launch.calls),
-            )
-            self.message_user(request, text % len(launch.calls), messages.SUCCESS)
-            return HttpResponseRedirect(
-                reverse("admin:campaigns_campaign_change", args=[campaign.pk])
-            )
+        if sent := self._made_of(request):
+            return self._sent_before(request, sent)
+        if form.is_valid():
+            try:
+                with transaction.atomic():
+                    launch = form.launch(request.user)
+                    if launch:
+                        self.log_addition(request, launch.campaign, [{"added": {}}])
+            except IntegrityError:
+                if not (sent := self._made_of(request)):
+                    raise
+                return self._sent_before(request, sent)
+            if launch:
+                return self._launched(request, launch)
         return self._render_launch_form(request, form)
 
+    def _launched(self, request: HttpRequest, launch: Launch) -> HttpResponse:
+        number = len(launch.calls)
+        match launch.campaign.status:
+            case CampaignStatus.DRAFT:
+                text = ngettext(
+                    "The campaign was saved as a draft: %d call.",
+                    "The campaign was saved as a draft: %d calls.",
+                    number,
+                )
+            case CampaignStatus.SCHEDULED:
+                text = ngettext(
+                    "The campaign was scheduled: %d call.",
+                    "The campaign was scheduled: %d calls.",
+                    number,
+                )
+            case _:
+                text = ngettext(
+                    "The campaign was launched: %d call.",
+                    "The campaign was launched: %d calls.",
+                    number,
+                )
+        return self._back(request, launch.campaign, text % number, messages.SUCCESS)
+
+    def _made_of(self, request: HttpRequest) -> Campaign | None:
+        """The campaign that the form was made into when it was sent before."""
+        try:
+            token = UUID(request.POST.get("token", ""))
+        except ValueError:
+            return None
+        return Campaign.objects.filter(pk=token).first()
+
+    def _sent_before(self, request: HttpRequest, campaign: Campaign) -> HttpResponse:
+        text = _("This form was sent before, and this campaign was made of it.")
+        return self._back(request, campaign, text, messages.WARNING)
+
+    def _back(
+        self, request: HttpRequest, campaign: Campaign, text: str, level: int
+    ) -> HttpResponse:
+        self.message_user(request, text, level)
+        return HttpResponseRedirect(reverse("admin:campaigns_campaign_change", args=[campaign.pk]))
+
     def _render_launch_form(self, request: HttpRequest, form: LaunchForm) -> HttpResponse:
-        names = ["name", "template", "country_code", "batch_size", "file", "update_existing"]
+        names = [
+            "name",
+            "template",
+            "country_code",
+            "batch_size",
+            "file",
+            "update_existing",
+            "start",
+            "starts_at",
+            "token",
+        ]
         context = {
             **self.admin_site.each_context(request),
             "title": _("Add campaign"),

@@ -2,16 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 from django.conf import settings
-from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
+from django.contrib.admin.widgets import (
+    AdminIntegerFieldWidget,
+    AdminRadioSelect,
+    AdminTextInputWidget,
+)
+from django.db import models
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from calls.control import NotAllowed
+from calls.lifecycle import check_start
 from calls.schemas import read_bulk_request
 from calls.services import Launch, launch_campaign
 from campaigns.models import Campaign, CampaignSource
@@ -31,6 +41,43 @@ FIELDS = {
     "batchSize": "batch_size",
     "updateExisting": "update_existing",
 }
+
+
+class Start(models.TextChoices):
+    NOW = "now", _("now")
+    LATER = "later", _("at a time")
+    DRAFT = "draft", _("when somebody starts it: save as a draft")
+
+
+class StartField(forms.DateTimeField):
+    """When to begin: a time that is still to come, picked by the browser's own means."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+        zone = format_lazy(_("In the time zone {zone}."), zone=settings.TIME_ZONE)
+        super().__init__(label=_("Starts at"), help_text=zone, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        at = super().clean(value)
+        if at:
+            try:
+                check_start(at)
+            except NotAllowed as refused:
+                raise forms.ValidationError(str(refused)) from None
+        return at
+
+
+class TokenField(forms.UUIDField):
+    """The id that a new campaign gets, so that a form that is sent twice makes one campaign."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            widget=forms.HiddenInput,
+            initial=uuid4,
+            error_messages=dict.fromkeys(
+                ["required", "invalid"], _("This form is not whole: open it anew.")
+            ),
+        )
 
 
 class LaunchForm(forms.ModelForm):
@@ -57,6 +104,11 @@ class LaunchForm(forms.ModelForm):
         label=_("Update existing contacts"),
         help_text=_("Take over names and the like for people that are already known."),
     )
+    start = forms.ChoiceField(
+        label=_("Start"), choices=Start.choices, initial=Start.NOW, widget=AdminRadioSelect
+    )
+    starts_at = StartField(required=False)
+    token = TokenField()
 
     class Meta:
         model = Campaign
@@ -79,6 +131,21 @@ class LaunchForm(forms.ModelForm):
     def shown_faults(self) -> list[str]:
         return self.faults[:SHOWN_FAULTS]
 
+    def clean(self) -> None:
+        super().clean()
+        if self.cleaned_data.get("start") != Start.LATER:
+            self.errors.pop("starts_at", None)  # it is not used
+        elif not self.cleaned_data.get("starts_at") and "starts_at" not in self.errors:
+            self.add_error("starts_at", _("Say when it is to start."))
+        for error in self.errors.get("token", ()):  # it has no place of its own on the page
+            self.add_error(None, error)
+
+    @property
+    def begins_at(self) -> datetime | None:
+        """When to begin; None: at once, or not by itself."""
+        is_timed = self.cleaned_data["start"] == Start.LATER
+        return self.cleaned_data["starts_at"] if is_timed else None
+
     def clean_country_code(self) -> str:
         return str(self.cleaned_data["country_code"]).strip().upper()
 
@@ -92,7 +159,9 @@ class LaunchForm(forms.ModelForm):
         return file
 
     def launch(self, user: Any) -> Launch | None:
-        """Launch the campaign of a valid form; None, and errors on the form, if it was refused."""
+        """Launch the campaign of a valid form; None, and errors on the form, if it was refused.
+        Raises `IntegrityError` if the form's campaign is there already.
+        """
         places: Mapping[int, str] = {}
         try:
             file = read_contacts(self.cleaned_data["file"].read())
@@ -102,6 +171,9 @@ class LaunchForm(forms.ModelForm):
                 CampaignSource.ADMIN,
                 name=self.cleaned_data["name"],
                 created_by=user,
+                starts_at=self.begins_at,
+                is_draft=self.cleaned_data["start"] == Start.DRAFT,
+                campaign_id=self.cleaned_data["token"],
             )
         except InvalidInput as refused:
             self._refuse(refused.errors, places)

@@ -39,6 +39,8 @@ def launch(
         "country_code": "sa",
         "batch_size": 50,
         "file": SimpleUploadedFile("people.csv", raw),
+        "start": "now",
+        "token": str(uuid4()),
     }
     return client.post(ADD, data | fields, follow=True)
 

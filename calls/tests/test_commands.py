@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,92 @@ def test_campaigns_are_listed_shown_and_controlled() -> None:
         assert said == f"The campaign is {status}.\n"
     with pytest.raises(CommandError, match="The campaign is cancelling"):
         run("campaign", "resume", str(campaign.pk))
+
+
+def test_call_bulk_saves_a_draft(request_file: Path) -> None:
+    make_template(is_default=True)
+    answer = json.loads(run("call_bulk", str(request_file), "--draft")[0])
+    assert Campaign.objects.get(pk=answer["campaignId"]).status == "draft"
+
+
+def test_times_without_a_zone_are_read_in_the_platforms(request_file: Path, settings) -> None:
+    settings.TIME_ZONE = "Asia/Riyadh"
+    make_template(is_default=True)
+    tomorrow = (timezone.now() + timedelta(days=1)).replace(microsecond=0)
+    text = timezone.make_naive(tomorrow).isoformat()
+    run("call_bulk", str(request_file), "--starts-at", text)
+    campaign = Campaign.objects.get()
+    assert (campaign.status, campaign.starts_at) == ("scheduled", tomorrow)
+    listed = run("campaign", "list")[0].strip()
+    assert listed.endswith(f", starts at {text}+03:00")
+
+    later = timezone.make_naive(tomorrow + timedelta(hours=1)).isoformat()
+    said, _ = run("campaign", "schedule", str(campaign.pk), "--at", later)
+    assert said == f"The campaign is scheduled, starts at {later}+03:00.\n"
+    campaign.refresh_from_db()
+    assert campaign.starts_at == tomorrow + timedelta(hours=1)
+
+
+def test_a_start_that_has_passed_launches_nothing(request_file: Path) -> None:
+    make_template(is_default=True)
+    with pytest.raises(CommandError, match="has passed"):
+        run("call_bulk", str(request_file), "--starts-at", "2020-01-01")
+    assert not Campaign.objects.exists()
+    campaign = make_campaign(status="draft")
+    with pytest.raises(CommandError, match="has passed"):
+        run("campaign", "schedule", str(campaign.pk), "--at", "2020-01-01")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--draft", "--wait"), ("--starts-at", "2099-01-01", "--wait"), ("--starts-at", "x")],
+)
+def test_call_bulk_refuses_options_that_make_no_sense(
+    request_file: Path, options: tuple[str, ...]
+) -> None:
+    with pytest.raises(CommandError):
+        run("call_bulk", str(request_file), *options)
+
+
+def test_a_campaign_is_scheduled_unscheduled_and_started() -> None:
+    campaign = make_call(batch=make_batch(campaign=make_campaign(status="draft"))).campaign
+    at = (timezone.now() + timedelta(hours=1)).isoformat()
+    assert "is scheduled" in run("campaign", "schedule", str(campaign.pk), "--at", at)[0]
+    for action, said in (
+        ("unschedule", "The campaign is draft.\n"),
+        ("start", "The campaign is running.\n"),
+        ("start", "The campaign is running.\n"),
+    ):
+        assert run("campaign", action, str(campaign.pk))[0] == said
+    with pytest.raises(CommandError, match="The campaign is running"):
+        run("campaign", "unschedule", str(campaign.pk))
+
+
+@pytest.mark.parametrize("action", ["retry-failed", "clone"])
+def test_a_copy_prints_its_id_alone_and_what_was_done_beside_it(action: str) -> None:
+    campaign = make_campaign(status="completed", ended_at=timezone.now())
+    batch = make_batch(campaign=campaign)
+    make_call(batch=batch, status="busy")
+    make_call(batch=batch, status="failed", ended_reason="unknown")
+    out, err = run("campaign", action, str(campaign.pk), "--name", "Once more")
+    copy = Campaign.objects.get(pk=UUID(out.strip()))
+    assert (copy.copied_from, copy.name, copy.source) == (campaign, "Once more", "command")
+    number = {"retry-failed": 1, "clone": 2}[action]
+    assert copy.calls.count() == number
+    assert f"A draft of {number} call" in err
+    assert ("1 call is left out" in err) == (action == "retry-failed")
+
+
+@pytest.mark.parametrize("action", ["retry-failed", "clone"])
+def test_a_copy_with_a_name_that_is_too_long_is_not_made(action: str) -> None:
+    campaign = make_campaign()
+    with pytest.raises(CommandError, match="120"):
+        run("campaign", action, str(campaign.pk), "--name", "x" * 121)
+
+
+def test_what_cannot_be_retried_is_said_to_be() -> None:
+    with pytest.raises(CommandError, match="this campaign is running"):
+        run("campaign", "retry-failed", str(make_campaign().pk))
 
 
 @pytest.mark.parametrize("name", ["x", "550e8400-e29b-41d4-a716-446655440000"])

@@ -7,6 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
+from calls.control import NotAllowed
+from calls.lifecycle import check_start
+from calls.management.times import read_time
 from calls.models import CallLog
 from calls.payloads import launch_data
 from calls.schemas import read_bulk_request
@@ -29,7 +32,17 @@ class Command(BaseCommand):
         parser.add_argument("--template", metavar="UUID", help="replaces aiSettingsTemplateId")
         parser.add_argument("--country-code", metavar="SA", help="replaces countryCode")
         parser.add_argument("--batch-size", type=int, metavar="N", help="replaces batchSize")
-        parser.add_argument("--wait", action="store_true", help="wait until every call has ended")
+        begin = parser.add_mutually_exclusive_group()
+        begin.add_argument("--wait", action="store_true", help="wait until every call has ended")
+        begin.add_argument(
+            "--draft", action="store_true", help="call nobody until `campaign start` or `schedule`"
+        )
+        begin.add_argument(
+            "--starts-at",
+            type=read_time,
+            metavar="TIME",
+            help="begin at this time: ISO 8601, in TIME_ZONE where it names no zone",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         replaced = {
@@ -39,7 +52,16 @@ class Command(BaseCommand):
         }
         body = with_fields(read_file(options["file"]), replaced)
         try:
-            launch = launch_campaign(read_bulk_request(body), CampaignSource.COMMAND)
+            if options["starts_at"]:
+                check_start(options["starts_at"])
+            launch = launch_campaign(
+                read_bulk_request(body),
+                CampaignSource.COMMAND,
+                starts_at=options["starts_at"],
+                is_draft=options["draft"],
+            )
+        except NotAllowed as refused:
+            raise CommandError(str(refused)) from None
         except InvalidInput as error:
             lines = [describe(detail) for detail in error.errors]
             raise CommandError("\n".join(["Nothing was launched:", *lines])) from None

@@ -1,23 +1,12 @@
-from argparse import ArgumentParser, ArgumentTypeError
-from datetime import datetime
+from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
+from calls.management.times import read_time
 from calls.models import WebhookDelivery, WebhookEndpoint
 from calls.webhooks.replay import replay
-
-
-def read_time(text: str) -> datetime:
-    """A date or a time in ISO 8601, in the platform's time zone where it names none."""
-    try:
-        time = datetime.fromisoformat(text)
-        return timezone.make_aware(time) if timezone.is_naive(time) else time
-    except ValueError:
-        example = "write a time such as 2026-01-15 or 2026-01-15T09:30:00+03:00"
-        raise ArgumentTypeError(example) from None
 
 
 class Command(BaseCommand):

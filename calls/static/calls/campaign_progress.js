@@ -1,6 +1,7 @@
 "use strict";
 // Keeps the counts on a campaign's page up to date until the campaign has ended. It rests while
-// nobody looks at the page, and stops for good when it is no longer answered.
+// nobody looks at the page, and stops for good when it is no longer answered. A change of status
+// loads the page anew, for what can be done with the campaign changes too.
 (() => {
     const EVERY_MS = 2000;
     const section = document.getElementById("campaign-progress");
@@ -20,7 +21,7 @@
     }
 
     function show(progress) {
-        for (const name of ["status", "ended", "total"]) {
+        for (const name of ["ended", "total"]) {
             section.querySelector(`[data-show=${name}]`).textContent = progress[name];
         }
         const bar = section.querySelector("progress");
@@ -47,8 +48,8 @@
             return; // logged out, or no longer allowed
         }
         const progress = await response.json();
-        if (progress.isEnded) {
-            return window.location.reload(); // the facts on the page have changed too
+        if (progress.status !== section.querySelector("[data-show=status]").textContent) {
+            return window.location.reload();
         }
         show(progress);
         schedule();

@@ -1,5 +1,6 @@
 "use strict";
-// A second click on the button would launch a second campaign: the button works once per page.
+// Sending the form takes a while, and a second click would change nothing: the button works once
+// per page.
 (() => {
     const form = document.getElementById("campaign_form");
     const button = form.querySelector("input[type=submit]");
