@@ -73,7 +73,7 @@ def expect_start(campaign: Campaign) -> list[str]:
 def expect_schedule(campaign: Campaign) -> list[str]:
     waiting = _counts(campaign)[CallStatus.QUEUED]
     text = ngettext(
-        "From this time on %d call is placed.", "From this time on %d calls are placed.", waiting
+        "From that time on %d call is placed.", "From that time on %d calls are placed.", waiting
     )
     return [text % waiting]
 

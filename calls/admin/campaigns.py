@@ -180,7 +180,8 @@ class CampaignAdmin(BaseCampaignAdmin):
             return self._sent_before(request, sent)
         if campaign.status not in action.allowed_from:
             return self._unchanged(request, campaign)
-        form = action.form(request.POST if request.method == "POST" else None)
+        data = request.POST if request.method == "POST" else None
+        form = action.form(data, initial={"at": campaign.starts_at})
         try:
             if not form.is_valid():
                 return self._ask(request, campaign, action, form)

@@ -141,7 +141,7 @@ def test_asking_changes_nothing(admin_client: Client, action: str, status: str) 
     ("action", "status", "sentences"),
     [
         ("start", "draft", ["From now on 2 calls are placed."]),
-        ("schedule", "draft", ["From this time on 2 calls are placed."]),
+        ("schedule", "draft", ["From that time on 2 calls are placed."]),
         ("unschedule", "scheduled", ["becomes a draft"]),
         (
             "pause",
@@ -226,11 +226,12 @@ def test_a_confirmed_action_is_done_once_and_logged_once(
 
 def test_a_campaign_is_scheduled_for_the_time_that_is_given(admin_client: Client) -> None:
     campaign = make("draft", "queued")
-    response = confirm(admin_client, "schedule", campaign, at=local(days=3))
+    response = confirm(admin_client, "schedule", campaign, at=(at := local(days=3)))
     campaign.refresh_from_db()
     assert campaign.starts_at is not None
-    assert timezone.localtime(campaign.starts_at).strftime("%Y-%m-%dT%H:%M") == local(days=3)
+    assert timezone.localtime(campaign.starts_at).strftime("%Y-%m-%dT%H:%M") == at
     assert "scheduled for" in text_of(response)
+    assert f'value="{at}"' in admin_client.get(address("schedule", campaign)).content.decode()
     assert "scheduled for" in text_of(admin_client.get(CAMPAIGNS))
 
 
