@@ -217,7 +217,11 @@ Q_CLUSTER = {
     "recycle": 500,
     "poll": 0.2,
     "label": "Queue",
-} | ({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"})
+} | (
+    {"redis": REDIS_URL, "broker_class": "collections_platform.ops.brokers.RedisBroker"}
+    if REDIS_URL
+    else {"orm": "default", "broker_class": "collections_platform.ops.brokers.OrmBroker"}
+)
 
 # --- Calls --------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 import pytest
 from django.db import connection
 
-from collections_platform.ops.worker import sweep_once
+from collections_platform.ops.sweeping import sweep_once
 
 
 @pytest.mark.django_db(transaction=True)
