@@ -2,7 +2,7 @@
 
 import logging
 
-from calls import control, dialling, polling
+from calls import control, dialling, polling, sweeper
 from calls.queue import wake
 from calls.sweeper import overdue_task
 from calls.webhooks import delivery
@@ -40,6 +40,11 @@ def cancel_calls() -> None:
 def deliver_webhooks() -> None:
     """Send the webhooks that are due."""
     delivery.deliver_webhooks()
+
+
+def sweep() -> None:
+    """Sweep where no `run_worker` does: scheduled, so that a plain `qcluster` heals too."""
+    sweeper.sweep()
 
 
 FIRST = {

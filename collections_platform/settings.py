@@ -192,6 +192,14 @@ if database_url.startswith("sqlite:"):
     }
 else:
     database["CONN_HEALTH_CHECKS"] = True
+    # A server that has vanished is noticed within a minute, not after the hours that TCP waits.
+    database["OPTIONS"] = {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    } | database.get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Queue --------------------------------------------------------------------------------------

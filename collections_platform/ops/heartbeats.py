@@ -35,7 +35,8 @@ class Heartbeat:
 
     def end(self) -> None:
         """The process is to stop, and takes up nothing more."""
-        WorkerProcess.objects.filter(pk=self._pk).delete()
+        if self._pk:
+            WorkerProcess.objects.filter(pk=self._pk).delete()
 
     def _begin(self, news: dict[str, object]) -> None:
         mine = {"host": socket.gethostname()[:255], "queue": settings.QUEUE_NAME}

@@ -107,3 +107,5 @@ def end_heartbeat(heartbeat: Heartbeat) -> None:
         heartbeat.end()
     except (DatabaseError, InterfaceError) as error:
         logger.warning("The worker's row was left behind: %s", type(error).__name__)
+    finally:
+        connections.close_all()
