@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django_q.signals import post_execute, post_execute_in_worker, post_spawn, pre_execute
-
 VARIABLE = "WORKER_DIRECTORY"  # names the directory to the cluster
 
 
@@ -40,6 +38,8 @@ def tell_progress() -> None:
     """In the processes of a cluster below `run_worker`: have them tell what they do."""
     if not (name := os.environ.get(VARIABLE)):
         return
+    from django_q import signals  # noqa: PLC0415  needs the applications
+
     directory = Path(name)
 
     def busy() -> Path:
@@ -53,10 +53,10 @@ def tell_progress() -> None:
         busy().unlink(missing_ok=True)
 
     for signal, tell in (
-        (post_spawn, end),  # what an earlier process of the same id has left
-        (pre_execute, begin),
-        (post_execute_in_worker, end),
-        (post_execute, (directory / "stored").touch),
+        (signals.post_spawn, end),  # what an earlier process of the same id has left
+        (signals.pre_execute, begin),
+        (signals.post_execute_in_worker, end),
+        (signals.post_execute, (directory / "stored").touch),
     ):
         signal.connect(_receiver(tell), weak=False)
 

@@ -26,6 +26,7 @@ def test_a_beat_tells_who_lives_since_when_and_by_which_clock() -> None:
     assert (row.queue, row.version) == (settings.QUEUE_NAME, "1.0.0")
     assert abs(row.machine_time - timezone.now()) < timedelta(seconds=5)
     for moment in (row.started_at, row.seen_at, row.swept_at):
+        assert moment is not None
         assert abs(moment - database_now()) < timedelta(seconds=5)
 
 

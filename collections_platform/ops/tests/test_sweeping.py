@@ -5,17 +5,17 @@ from threading import Event
 import pytest
 from django.db import connection
 
-from collections_platform.ops import sweeping
 from collections_platform.ops.models import WorkerProcess
+from collections_platform.ops.processes import StopRequest
 from collections_platform.ops.sweeping import Sweeping, sweep_once
 from tests.processes import wait_until
 
 
-class Stop:
+class Stop(StopRequest):
     """Asked for by the test, not by a signal."""
 
-    asked = False
-    signals: tuple[int, ...] = ()
+    def __init__(self) -> None:
+        self.asked = False
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_sweep_that_hangs_is_told_once_per_minute_and_is_not_well(
         return go_on.wait(20)
 
     now = time.monotonic()
-    monkeypatch.setattr(sweeping.time, "monotonic", lambda: now)
+    monkeypatch.setattr("collections_platform.ops.sweeping.time.monotonic", lambda: now)
     sweeps = Sweeping(stop, work)
     sweeps.keep_running()
     begun.wait(5)
