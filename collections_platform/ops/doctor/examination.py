@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
 
 from collections_platform.ops.doctor import installation, work, workers
 from collections_platform.ops.doctor.facts import gather, gather_queue
@@ -88,7 +87,6 @@ class Examination:
         try:
             return function(*args)
         except Exception as error:
-            close_old_connections()
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
             sentence = f"What {name} is to tell cannot be found out: {where}."
