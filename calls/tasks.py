@@ -2,9 +2,8 @@
 
 import logging
 
-from calls import control, dialling, lines, polling
+from calls import control, dialling, lines, polling, sweeper
 from calls.queue import wake
-from calls.sweeper import overdue_task
 from calls.webhooks import delivery
 
 logger = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ def place_batch(batch_id: int) -> None:
     A large campaign fills the queue with batches. What would have to wait behind them all, the
     polls and the webhooks of calls that are under way, is done first.
     """
-    if task := overdue_task():
+    if task := sweeper.overdue_task():
         try:
             FIRST[task]()
         except Exception:
@@ -45,6 +44,11 @@ def hang_up() -> None:
 def deliver_webhooks() -> None:
     """Send the webhooks that are due."""
     delivery.deliver_webhooks()
+
+
+def sweep() -> None:
+    """Sweep where no `run_worker` does: scheduled, so that a plain `qcluster` heals too."""
+    sweeper.sweep()
 
 
 FIRST = {

@@ -192,6 +192,14 @@ if database_url.startswith("sqlite:"):
     }
 else:
     database["CONN_HEALTH_CHECKS"] = True
+    # A server that has vanished is noticed within a minute, not after the hours that TCP waits.
+    database["OPTIONS"] = {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    } | database.get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Queue --------------------------------------------------------------------------------------
@@ -217,7 +225,11 @@ Q_CLUSTER = {
     "recycle": 500,
     "poll": 0.2,
     "label": "Queue",
-} | ({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"})
+} | (
+    {"redis": REDIS_URL, "broker_class": "collections_platform.ops.brokers.RedisBroker"}
+    if REDIS_URL
+    else {"orm": "default", "broker_class": "collections_platform.ops.brokers.OrmBroker"}
+)
 
 # --- Calls --------------------------------------------------------------------------------------
 

@@ -18,8 +18,17 @@ from psycopg import sql
 
 from collections_platform.ops.processes import PROJECT, Child, stop_children
 from collections_platform.ops.supervisor import GUNICORN, is_ready
+from collections_platform.ops.watch import Patience
 
 MANAGE = [sys.executable, str(PROJECT / "manage.py")]
+RUN_WORKER = [*MANAGE, "run_worker"]
+PATIENT = """
+import django, sys
+django.setup()
+from collections_platform.ops import processes, tether, watch, worker
+tether.tie_process_tree()
+worker.run_worker(processes.StopRequest(), eval(sys.argv[1], vars(watch)))
+"""
 STOP_SECONDS = 40
 
 
@@ -34,7 +43,11 @@ class Platform:
         self.log = folder / "log"
         self.log.touch()
         queue = f"test_{uuid.uuid4().hex}"
-        self.environment = {"QUEUE_NAME": queue, "TMPDIR": str(folder)} | environment
+        self.environment = {
+            "DJANGO_SETTINGS_MODULE": "collections_platform.settings",
+            "QUEUE_NAME": queue,
+            "TMPDIR": str(folder),
+        } | environment
         self.children: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -66,8 +79,10 @@ class Platform:
         code = f"import json; print(json.dumps({expression}, default=str))"
         return json.loads(self.manage("shell", "--verbosity", "0", "--command", code))
 
-    def start_worker(self) -> Child:
-        return self._start("run_worker", [*MANAGE, "run_worker"])
+    def start_worker(self, patience: Patience | None = None) -> Child:
+        """Start `run_worker`, if need be with another patience than its own."""
+        command = [sys.executable, "-c", PATIENT, str(patience)] if patience else RUN_WORKER
+        return self._start("run_worker", command)
 
     def start_serve(self, port: int) -> Child:
         """Start `serve`, ready or not."""
@@ -77,7 +92,7 @@ class Platform:
         """Start a web server alone; return its address once it is ready."""
         port = free_port()
         self._start("web", [*GUNICORN, "--bind", f"127.0.0.1:{port}"])
-        wait_until(lambda: is_ready("127.0.0.1", port), 60)
+        wait_until(lambda: is_ready("127.0.0.1", port, "database", "migrations"), 60)
         return f"http://127.0.0.1:{port}"
 
     def stop(self) -> None:

@@ -26,6 +26,7 @@ from calls.webhooks.delivery import RETRY_AFTER
 from calls.webhooks.signing import signed_headers
 from collections_platform.api.openapi import examples
 from collections_platform.api.openapi.components import REFUSALS
+from collections_platform.settings import WORKER_STOP_SECONDS
 from tests.processes import free_port, wait_until
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -67,6 +68,28 @@ def table(page: Path, before: str) -> dict[str, str]:
     rows = page.read_text().split(before, 1)[1].split("\n\n|", 1)[1].split("\n\n", 1)[0]
     cells = [(row.split("|")[1], row) for row in rows.splitlines()[2:]]
     return {name: row for cell, row in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+# --- Deploying ----------------------------------------------------------------------------------
+
+UNITS = code_blocks(PROJECT / "docs" / "deploy.md", "ini")
+
+
+def test_the_pages_services_stop_the_main_process_first_and_wait_for_the_worker() -> None:
+    web, worker = UNITS
+    assert all("KillMode=mixed\n" in unit and "Restart=always\n" in unit for unit in UNITS)
+    assert f"TimeoutStopSec={WORKER_STOP_SECONDS + 10}\n" in worker
+    assert "gunicorn -c python:collections_platform.ops.gunicorn_conf" in web
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("unit", UNITS, ids=["web", "worker"])
+def test_systemd_takes_the_pages_services(unit: str, tmp_path: Path) -> None:
+    file = tmp_path / "collections.service"
+    file.write_text(re.sub(r"ExecStart=\S+", f"ExecStart={sys.executable}", unit))
+    verify = ["systemd-analyze", "verify", str(file)]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- The API ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ MARGIN_SECONDS = 5
 def serve(host: str, port: int, stop: StopRequest, when_ready: Callable[[], None]) -> None:
     """Run web server and worker until asked to stop; return when every process has ended.
 
-    `when_ready` is called once, when the application answers and its database does.
+    `when_ready` is called once, when the application answers and all that it needs to work.
     """
     children = [
         Child("web server", [*GUNICORN, "--bind", f"{host}:{port}"]),
@@ -36,13 +36,14 @@ def serve(host: str, port: int, stop: StopRequest, when_ready: Callable[[], None
         stop_children(children, settings.WORKER_STOP_SECONDS + MARGIN_SECONDS)
 
 
-def is_ready(host: str, port: int) -> bool:
-    """`/readyz` answers 200. The port alone says nothing: gunicorn opens it before it has loaded
-    the application.
+def is_ready(host: str, port: int, *checks: str) -> bool:
+    """`/readyz` answers 200, for these checks or for all. The port alone says nothing: gunicorn
+    opens it before it has loaded the application.
     """
-    connection = HTTPConnection(host, port, timeout=2)
+    path = f"/readyz?checks={','.join(checks)}" if checks else "/readyz"
+    connection = HTTPConnection(host, port, timeout=5)
     try:
-        connection.request("GET", "/readyz", headers={"Host": _known_host()})
+        connection.request("GET", path, headers={"Host": _known_host()})
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

@@ -26,7 +26,7 @@ from collections_platform.api.attempts import (
 )
 from collections_platform.api.models import AttemptCount
 from collections_platform.api.tests.factories import make_client
-from collections_platform.ops.worker import sweep_once
+from collections_platform.ops.sweeping import sweep_once
 
 pytestmark = pytest.mark.django_db
 TOKEN = "/auth/v1/api-key/auth"
