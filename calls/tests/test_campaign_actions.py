@@ -319,7 +319,7 @@ def test_a_campaign_is_added_for_later(admin_client: Client) -> None:
     ],
 )
 def test_a_start_that_cannot_be_meant_adds_nothing(
-    admin_client: Client, given: dict[str, str], message: str
+    admin_client: Client, given: dict[str, Any], message: str
 ) -> None:
     assert message in text_of(launch(admin_client, EXAMPLE, **given))
     assert not Campaign.objects.exists()
