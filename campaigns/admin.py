@@ -60,4 +60,4 @@ class CampaignAdmin(Record, admin.ModelAdmin):
 
     @admin.display(description=_("requested by"))
     def requested_by(self, campaign: Campaign) -> Any:
-        return campaign.created_by or campaign.api_client
+        return campaign.created_by or campaign.api_client or self.get_empty_value_display()

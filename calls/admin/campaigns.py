@@ -106,8 +106,8 @@ def _hold() -> str:
         return ""
     is_today = timezone.localdate(account.held_since) == timezone.localdate()
     since = _shown(account.held_since, "TIME_FORMAT" if is_today else "DATETIME_FORMAT")
-    text = _("Held since %(since)s: %(reason)s. No call is placed with the account “%(account)s”.")
-    return text % {"since": since, "reason": account.held_reason.rstrip("."), "account": account}
+    text = _("No call is placed with the account “%(account)s” since %(since)s. %(reason)s")
+    return text % {"since": since, "reason": account.hold_sentence, "account": account}
 
 
 admin.site.unregister(Campaign)

@@ -359,7 +359,7 @@ def hold(**fields: Any) -> ProviderAccount:
     account = ProviderAccount.objects.default()
     account.held_since = timezone.now()
     account.held_until = timezone.now() + timedelta(minutes=5)
-    account.held_reason = "the provider refuses the key"
+    account.held_reason = "account: the key is wrong"
     for name, value in fields.items():
         setattr(account, name, value)
     account.save()
@@ -368,17 +368,19 @@ def hold(**fields: Any) -> ProviderAccount:
 
 def test_pages_say_that_the_account_is_held_and_why(admin_client: Client) -> None:
     running, ended = make(), make("completed")
-    assert "Held since" not in text_of(admin_client.get(CAMPAIGNS))
+    assert "No call is placed" not in text_of(admin_client.get(CAMPAIGNS))
     hold()
     for page in (CAMPAIGNS, ADD, page_of(running)):
-        assert ": the provider refuses the key." in text_of(admin_client.get(page))
-    assert "Held since" not in text_of(admin_client.get(page_of(ended)))
+        assert "The provider refuses the account (the key is wrong)" in text_of(
+            admin_client.get(page)
+        )
+    assert "No call is placed" not in text_of(admin_client.get(page_of(ended)))
 
 
 def test_an_account_that_is_not_in_use_is_not_spoken_of(admin_client: Client) -> None:
     hold()
     ProviderAccount.objects.create(name="Other", provider="simulated", is_default=True)
-    assert "Held since" not in text_of(admin_client.get(CAMPAIGNS))
+    assert "No call is placed" not in text_of(admin_client.get(CAMPAIGNS))
 
 
 def test_looking_makes_no_account(admin_client: Client) -> None:
@@ -389,5 +391,5 @@ def test_looking_makes_no_account(admin_client: Client) -> None:
 
 
 def test_a_held_account_is_told_of_without_trusting_its_reason(admin_client: Client) -> None:
-    hold(held_reason="<script>1</script>", held_since=timezone.now() - timedelta(days=3))
+    hold(held_reason="provider: <script>1</script>", held_since=timezone.now() - timedelta(days=3))
     assert "<script>1" not in admin_client.get(CAMPAIGNS).content.decode()
