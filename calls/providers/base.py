@@ -79,6 +79,8 @@ class Ending:
             raise ValueError("a conversation does not last less than no time")
         if self.sentiment not in {"", *Sentiment}:
             raise ValueError("the sentiment is no word of Sentiment")
+        if self.call_back_at and self.call_back_at.tzinfo is None:
+            raise ValueError("the time to call back has no zone")
         if len(self.recording_url) > MAX_ADDRESS:
             raise ValueError(f"the recording's address is longer than {MAX_ADDRESS}")
 

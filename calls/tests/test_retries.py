@@ -1,10 +1,9 @@
 """Retries: when the next attempt is due, who gets one, and what stops it."""
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,16 +17,15 @@ from calls.control import cancel_calls, cancel_campaign, pause_campaign
 from calls.dialling import place_batch
 from calls.events import record_event, record_events
 from calls.models import CallLog, ProviderAccount
-from calls.polling import poll_calls
 from calls.providers.base import CallRequest, Capabilities, Placement, Provider
 from calls.retries import DAY_PARTS, next_attempt_at, write_retries, zone_named
-from calls.statuses import TERMINAL, CallStatus
-from calls.tests.factories import launch, make_call
+from calls.statuses import CallStatus
+from calls.tests.factories import make_call
 from calls.tests.test_concurrency import at_once
 from calls.tests.test_events import NOW, ended, event
-from campaigns.models import Batch, Campaign
+from campaigns.models import Campaign
 from campaigns.tests.factories import make_batch, make_campaign
-from contacts.models import Suppression
+from contacts.models import Contact, ContactRow, Suppression
 from contacts.tests.factories import make_contact
 from templates.models import DEFAULT_OUTCOMES
 from templates.retry_rules import recommended_rule
@@ -533,28 +531,27 @@ def test_two_calls_of_a_person_that_end_in_two_transactions_keep_to_the_budget()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_endings_claims_and_launches_at_once_wait_for_each_other_in_no_circle() -> None:
-    one = {"after_minutes": 1, "times": 1}
-    rule = {"no_answer": one, "busy": one, "voicemail": one, "CALL_BACK": one}
-    make_template(is_default=True, retry_rule=rule, retry_budget=1)
-    people = [{"numberToCall": f"+9665000001{i:02d}"} for i in range(30)]
-    launch(*people, batchSize=10)
-    for round_ in range(6):
-        again = [person | {"firstName": f"A{round_}"} for person in people]
-        batches = list(Batch.objects.order_by("pk").values_list("pk", flat=True))
-        tasks: list[Callable[[], object]] = [lambda pk=pk: place_batch(pk) for pk in batches[:4]]  # type: ignore[misc]
-        at_once(
-            *tasks,
-            poll_calls,
-            poll_calls,
-            lambda again=again[::-1]: launch(*again, updateExisting=True),  # type: ignore[misc]
-        )
-    for _ in range(3):  # what was left to others in the race
-        for pk in batches[:4]:
-            place_batch(pk)
-        poll_calls()
-    first = Campaign.objects.earliest("created_at")
-    retries = CallLog.objects.filter(campaign=first, attempt__gt=1)
-    assert retries.exists()
-    assert retries.values("contact").distinct().count() == retries.count()
-    assert not CallLog.objects.filter(campaign=first).exclude(status__in=TERMINAL).exists()
+def test_endings_and_a_launch_that_lock_the_same_people_wait_for_each_other_in_no_circle() -> None:
+    account = ProviderAccount.objects.default()
+    batch = make_batch(campaign=campaign_with(RULE))
+    # By number the first is the lower, by key the second.
+    people = [make_contact(pk=UUID(int=2 - number)) for number in range(2)]
+    calls = [make_call(batch=batch, contact=person, status=CallStatus.DIALING) for person in people]
+    is_locked, are_ended = threading.Event(), threading.Event()
+
+    def update_contacts() -> None:
+        rows = [ContactRow(person.phone_number, first_name="Sara") for person in people]
+        with transaction.atomic():
+            Contact.objects.upsert(rows[:1], update_existing=True)
+            is_locked.set()
+            are_ended.wait(0.5)  # the endings wait for this transaction by now
+            Contact.objects.upsert(rows[1:], update_existing=True)
+
+    def end_calls() -> None:
+        is_locked.wait(10)
+        record_events(account, [ended(call, CallStatus.NO_ANSWER) for call in calls])
+        are_ended.set()
+
+    at_once(update_contacts, end_calls)
+    assert CallLog.objects.filter(attempt=2).count() == 2
+    assert Contact.objects.filter(first_name="Sara").count() == 2

@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from templates.models import DEFAULT_OUTCOMES, AISettingsTemplate, TemplateVersion
-from templates.retry_rules import RETRYABLE, recommended_rule
+from templates.retry_rules import RECOMMENDED, RETRYABLE, recommended_rule
 from templates.tests.factories import make_template
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +105,12 @@ def test_the_recommended_rules_suit_every_template() -> None:
         outcomes=outcomes, retry_rule=recommended_rule(["PAID"])
     ).current.retry_rule
     assert set(rule) == set(RETRYABLE)
+
+
+def test_the_documentation_shows_the_recommended_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    section = page.partition("## The rule table")[2]
+    assert json.loads(section.split("```")[1].removeprefix("json")) == RECOMMENDED
 
 
 def test_the_database_keeps_one_default() -> None:
