@@ -19,9 +19,10 @@ from django.views.decorators.http import require_POST
 
 from calls.admin.links import link_to_call
 from calls.models import ProviderAccount, ProviderEvent
-from calls.models.webhook import validate_address, validate_secret
 from calls.pacing import retry_now
 from calls.providers import PROVIDERS, callback_url, reaches_people
+from calls.webhooks.addresses import validate_address
+from calls.webhooks.signing import validate_secret
 from campaigns.admin import Record
 from campaigns.clock import database_now
 

@@ -23,10 +23,9 @@ from calls.models.webhook import (
     EventType,
     WebhookDeliveryQuerySet,
     default_events,
-    validate_address,
 )
 from calls.queue import wake
-from calls.webhooks.addresses import validate_destination
+from calls.webhooks.addresses import validate_address, validate_destination
 from calls.webhooks.delivery import send_test
 from calls.webhooks.replay import replay
 from campaigns.admin import Record

@@ -1,13 +1,10 @@
 """Whom we tell about calls, and what we have told them."""
 
 import base64
-import binascii
 import secrets
 import uuid
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
-from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -15,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from calls.fields import EncryptedTextField
 from calls.models.call_log import CallLog
+from calls.webhooks.addresses import validate_address
 from calls.webhooks.signing import PREFIX
 from campaigns.models import Campaign
 
@@ -38,7 +36,6 @@ def default_events() -> list[str]:
     return [EventType.PHONE_CALL_ENDED.value]
 
 
-MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 # How long the secret before still signs beside a new one.
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 
@@ -46,31 +43,6 @@ OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 def generate_secret() -> str:
     """A signing secret as Standard Webhooks writes it: `whsec_` and base64 of 32 random bytes."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def validate_secret(secret: str) -> None:
-    """`whsec_` and base64 of 24 to 64 bytes, as Standard Webhooks asks for."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    is_long_enough = MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES
-    if not (secret.startswith(PREFIX) and is_long_enough):
-        raise ValidationError(_("A secret is whsec_ and the base64 of 24 to 64 bytes."))
-
-
-def validate_address(url: str) -> None:
-    """An absolute address of http or https; the host may be a name that only this network knows."""
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_usable = is_usable and parts.port != 0 and url.isprintable() and " " not in url
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise ValidationError(_("Give a whole address, such as https://example.com/hooks."))
-    if parts.username or parts.password:
-        raise ValidationError(_("Give an address without user name and password."))
 
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):

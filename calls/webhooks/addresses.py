@@ -101,6 +101,20 @@ def addresses_of(entries: Sequence[tuple[Any, ...]]) -> list[IPAddress]:
     return [ip_address(entry[4][0]) for entry in entries]
 
 
+def validate_address(url: str) -> None:
+    """An absolute address of http or https; the host may be a name that only this network knows."""
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_usable = is_usable and parts.port != 0 and url.isprintable() and " " not in url
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValidationError(_("Give a whole address, such as https://example.com/hooks."))
+    if parts.username or parts.password:
+        raise ValidationError(_("Give an address without user name and password."))
+
+
 def validate_destination(url: str) -> None:
     """Raise `ValidationError` if it is known already that nothing would be sent to this address.
 

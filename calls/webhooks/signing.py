@@ -4,12 +4,17 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
 
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
 PREFIX = "whsec_"
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 FAMILIES = ("webhook", "svix")
 # How far the clocks of the two sides may be apart, the way between them included.
 TOLERANCE_SECONDS = 300
@@ -58,3 +63,14 @@ def find_fault(secret: str, headers: Mapping[str, str], body: bytes, now: float)
     if not sum(hmac.compare_digest(right, given) for given in signatures):
         return "The signature is wrong."
     return ""
+
+
+def validate_secret(secret: str) -> None:
+    """`whsec_` and base64 of 24 to 64 bytes, as Standard Webhooks asks for."""
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    is_long_enough = MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES
+    if not (secret.startswith(PREFIX) and is_long_enough):
+        raise ValidationError(_("A secret is whsec_ and the base64 of 24 to 64 bytes."))

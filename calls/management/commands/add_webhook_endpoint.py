@@ -7,8 +7,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from calls.models import WebhookEndpoint
-from calls.models.webhook import SUBSCRIBABLE, PayloadForm, default_events, validate_secret
+from calls.models.webhook import SUBSCRIBABLE, PayloadForm, default_events
 from calls.webhooks.addresses import validate_destination
+from calls.webhooks.signing import validate_secret
 
 
 class Command(BaseCommand):

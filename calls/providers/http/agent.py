@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 import httpx2
 from django.core.exceptions import ValidationError
 
-from calls.models.webhook import validate_address, validate_secret
 from calls.providers.base import AccountError
+from calls.webhooks.addresses import validate_address
 from calls.webhooks.network import DeadlineTransport
-from calls.webhooks.signing import signed_headers
+from calls.webhooks.signing import signed_headers, validate_secret
 from campaigns.clock import followed_now
 
 AGENT_SECONDS, CONNECT_SECONDS = 10, 5

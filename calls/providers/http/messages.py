@@ -19,7 +19,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from calls.models.webhook import validate_address
 from calls.providers.base import (
     MAX_ADDRESS,
     MAX_ID,
@@ -32,7 +31,7 @@ from calls.providers.base import (
 )
 from calls.providers.http.agent import UnexpectedAnswer
 from calls.statuses import CallStatus
-from contacts.schemas import without_nul
+from calls.webhooks.addresses import validate_address
 from contacts.times import iso
 from contacts.validation import error_details
 
@@ -90,7 +89,6 @@ Number = Annotated[str, StringConstraints(max_length=MAX_NUMBER, pattern=PRINTAB
 Url = Annotated[
     str,
     StringConstraints(max_length=MAX_ADDRESS),
-    AfterValidator(without_nul),
     AfterValidator(_is_address),
 ]
 
