@@ -39,6 +39,7 @@ ENDING_FIELDS = (
     "transcript",
     "recording_url",
     "hang_up_at",
+    "poll_at",
 )
 
 
@@ -63,7 +64,7 @@ def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
 def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:
     listed = {outcome["word"] for outcome in call.campaign.template_version.outcomes}
     answered = ending.status is CallStatus.COMPLETED
-    call.status, call.ended_at = ending.status, ended_at
+    call.status, call.ended_at, call.poll_at = ending.status, ended_at, None
     call.ended_reason = _storable(ending.reason)[:120]
     call.answered_at = ending.answered_at or call.answered_at
     call.duration_seconds = ending.duration_seconds

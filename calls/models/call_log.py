@@ -209,7 +209,9 @@ class CallLog(models.Model):
                 name="call_queued",
             ),
             # The poll: which live calls are to be asked about.
-            models.Index(fields=["poll_at"], condition=Q(status__in=LIVE), name="call_to_poll"),
+            models.Index(
+                fields=["poll_at"], condition=Q(poll_at__isnull=False), name="call_to_poll"
+            ),
             # Lines that are to be closed, and whose contact is not called meanwhile.
             models.Index(
                 fields=["hang_up_at"], condition=Q(hang_up_at__isnull=False), name="call_to_hang_up"
