@@ -14,6 +14,12 @@ def receiver() -> Iterator[WebhookReceiver]:
         yield receiver
 
 
+@pytest.fixture(autouse=True)
+def _clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test follows the clock as another, which may have travelled in time, last asked it."""
+    monkeypatch.setattr(clock, "_anchor", None)
+
+
 @pytest.fixture
 def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that moves the database's clock, as decisions see it: `let_pass(minutes=5)`.
@@ -26,5 +32,4 @@ def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         passed += timedelta(**duration)
 
     monkeypatch.setattr(clock, "_ask", lambda: ask() + passed)
-    monkeypatch.setattr(clock, "_anchor", None)  # and put back at the end
     return move

@@ -39,6 +39,12 @@ def far_side() -> Iterator[FarSide]:
         yield far_side
 
 
+@pytest.fixture(autouse=True)
+def _clock_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker, so that a provider needs no database."""
+    monkeypatch.setattr("campaigns.clock._anchor", (time.monotonic(), timezone.now()))
+
+
 def provider_at(url: str, secret: str = SECRET, callback_url: str = "") -> HttpProvider:
     return HttpProvider(Access({"url": url}, {"secret": secret}, callback_url))
 

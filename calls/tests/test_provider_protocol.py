@@ -101,6 +101,7 @@ def far_side() -> Iterator[FarSide]:
         yield far_side
 
 
+@pytest.mark.django_db
 def test_every_status_of_the_table_does_what_the_table_says(far_side: FarSide) -> None:
     """The errors by name: what the engine makes of each stands in `docs/adding-a-provider.md`."""
     rows = section("Placing a call").split("| answer |")[1]
