@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 
-PATIENCE = Patience(idle=2, results=4, silence=4, start=30)
+PATIENCE = Patience(idle=2, results=6, silence=6, start=60)
 
 
 def stat(folder: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_work_goes_on_after_idle_workers_were_killed_with_the_queues_lock(
     began = time.monotonic()
     platform.manage("call_bulk", str(body), "--wait")
 
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60  # some ten on an idle machine
     assert "The queue cluster is stuck (" in platform.log.read_text()
     assert "workers work, and none has begun one" in platform.log.read_text()
 
