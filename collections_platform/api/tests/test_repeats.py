@@ -240,7 +240,7 @@ def test_a_request_that_died_leaves_nothing_in_the_way(api, monkeypatch) -> None
     client, body = Client(raise_request_exception=False), json.dumps({"contacts": [person(1)]})
     kind = "application/json"
     with monkeypatch.context() as broken:
-        broken.setattr("calls.services.wake", lambda *_: 1 / 0)
+        broken.setattr("calls.services.dispatch_on_commit", lambda *_: 1 / 0)
         assert client.post(BULK, body, content_type=kind, headers=headers).status_code == 500
     assert not Contact.objects.exists()
     assert not Campaign.objects.exists()
