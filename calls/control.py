@@ -9,7 +9,6 @@ from calls.endings import end_calls
 from calls.models import CallLog, SingletonTask
 from calls.providers.base import Ending
 from calls.queue import wake
-from calls.slices import Slice
 from calls.statuses import CallStatus
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignStatus
@@ -68,11 +67,7 @@ def _change(campaign: Campaign, new: str, allowed_from: set[CampaignStatus]) -> 
 
 def cancel_calls() -> None:
     """End the calls of campaigns that are being cancelled; one worker at a time does."""
-    task = SingletonTask.named("cancel_calls")
-    with task.hold_lease(LEASE_SECONDS) as is_ours:
-        a_while = Slice()
-        while is_ours and not a_while.is_over and _cancel_some():
-            is_ours = task.renew_lease(LEASE_SECONDS)
+    SingletonTask.repeat("cancel_calls", LEASE_SECONDS, _cancel_some)
 
 
 def _cancel_some() -> bool:

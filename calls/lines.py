@@ -14,7 +14,6 @@ from calls.dialling import UNCONFIRMED_AFTER, call_request
 from calls.endings import wake_contacts
 from calls.models import CallLog, SingletonTask
 from calls.providers import provider_of
-from calls.slices import Slice
 from campaigns.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -29,12 +28,14 @@ GIVE_UP_AFTER = timedelta(hours=2)
 
 def hang_up() -> None:
     """Have the providers close every line that is to be closed; one worker at a time does."""
-    task = SingletonTask.named("hang_up")
-    with task.hold_lease(LEASE_SECONDS) as is_ours:
-        a_while = Slice()
-        while is_ours and not a_while.is_over and (calls := _claim()):
-            _hang_up(calls)
-            is_ours = task.renew_lease(LEASE_SECONDS)
+    SingletonTask.repeat("hang_up", LEASE_SECONDS, _hang_up_some)
+
+
+def _hang_up_some() -> bool:
+    calls = _claim()
+    if calls:
+        _hang_up(calls)
+    return bool(calls)
 
 
 @transaction.atomic

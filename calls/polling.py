@@ -17,7 +17,6 @@ from calls.models import CallLog, ProviderAccount, SingletonTask
 from calls.models.call_log import CallLogQuerySet
 from calls.providers import provider_of
 from calls.providers.base import Ending, Poll
-from calls.slices import Slice
 from calls.statuses import CallStatus
 from campaigns.clock import database_now
 
@@ -34,12 +33,13 @@ GRACE = timedelta(seconds=60)
 
 def poll_calls() -> None:
     """Poll every call that is due, for one slice of time; one worker at a time does."""
-    task = SingletonTask.named("poll_calls")
-    with task.hold_lease(LEASE_SECONDS) as is_ours:
-        time = Slice()
-        while is_ours and not time.is_over and (calls := _claim_polls()):
-            _poll(calls)
-            is_ours = task.renew_lease(LEASE_SECONDS)
+    SingletonTask.repeat("poll_calls", LEASE_SECONDS, _poll_some)
+
+
+def _poll_some() -> bool:
+    calls = _claim_polls()
+    _poll(calls)
+    return bool(calls)
 
 
 @transaction.atomic

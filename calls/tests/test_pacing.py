@@ -1,12 +1,9 @@
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from calls.dialling import claim_calls, place_batch
@@ -25,6 +22,7 @@ from calls.providers.base import AccountError, PermanentError, Placement, Tempor
 from calls.providers.simulated import SimulatedProvider
 from calls.statuses import CallStatus
 from calls.tests.factories import make_call
+from calls.tests.test_concurrency import at_once
 from campaigns.clock import database_now
 from campaigns.tests.factories import make_batch
 
@@ -247,17 +245,3 @@ def claim_all(batch: Any) -> None:
     for _ in range(10):
         claim = claim_calls(batch)
         time.sleep(claim.wait or 0.05)
-
-
-def at_once(*tasks: Callable[[], object]) -> None:
-    start = threading.Barrier(len(tasks))
-
-    def run(task: Callable[[], object]) -> None:
-        try:
-            start.wait()
-            task()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(tasks)) as threads:
-        list(threads.map(run, tasks))
