@@ -2,6 +2,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
+from django_q.brokers import get_broker
 
 from campaigns import clock
 from collections_platform.ops.webhook_receiver import WebhookReceiver
@@ -18,6 +20,14 @@ def receiver() -> Iterator[WebhookReceiver]:
 def _clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test follows the clock as another, which may have travelled in time, last asked it."""
     monkeypatch.setattr(clock, "_anchor", None)
+
+
+@pytest.fixture(autouse=True)
+def _queue_of_its_own() -> Iterator[None]:
+    """What a test leaves in Redis, which no transaction takes back, fills no other test's queue."""
+    yield
+    if settings.REDIS_URL:
+        get_broker().purge_queue()
 
 
 @pytest.fixture

@@ -87,5 +87,5 @@ def test_a_sweep_takes_few_statements(swept, django_assert_max_num_queries) -> N
     for _ in range(5):
         make_call()
     SingletonTask.named("mend").take_lease(60)
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(36):
         swept()
