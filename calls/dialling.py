@@ -221,6 +221,9 @@ def call_request(call: CallLog) -> CallRequest:
         max_duration_seconds=version.max_duration_seconds,
         outcomes=tuple((o["word"], o["description"]) for o in version.outcomes),
         started_at=call.started_at,
+        tags=version.tag_defaults | call.prompt_tags,
+        number_from=call.number_from,
+        provider_call_id=call.provider_call_id,
     )
 
 

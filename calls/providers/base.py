@@ -1,9 +1,10 @@
 """What every call provider does: the types that pass between a provider and the engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
@@ -28,6 +29,9 @@ class CallRequest:
     max_duration_seconds: int
     outcomes: tuple[tuple[str, str], ...]  # word and description of each
     started_at: datetime  # when the intent to dial was committed
+    tags: Mapping[str, str] = field(default_factory=dict)  # what the prompts were filled with
+    number_from: str = ""  # E.164; empty: the provider's own choice
+    provider_call_id: str = ""  # the provider's, once it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class EventKind(StrEnum):
     RINGING = "ringing"
     ANSWERED = "answered"
     ENDED = "ended"
+    ANALYZED = "analyzed"  # what was said, told after the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,11 @@ class Ending:
     transcript: str = ""
     recording_url: str = ""
     call_back_at: datetime | None = None  # when the person asked to be called again
+    cost: Decimal | None = None  # what the provider charges, in `cost_currency`
+    cost_currency: str = "USD"  # ISO 4217
+    counts_as_attempt: bool = True  # false where the person's telephone was not reached
+    blames_provider: bool = False  # the provider or its line failed, not the one call
+    analysis_follows: bool = False  # the outcome comes later, in an event of kind analyzed
     is_final: bool = False
 
     def __post_init__(self) -> None:
@@ -91,8 +101,8 @@ class Event:
 
     `event_id` is the provider's and unique within its account. `attempt_id` is None where the
     provider does not echo it; then `provider_call_id` finds the call. `number_from` (E.164) is
-    worth telling if the answer to the placement may have been lost. `ending` stands exactly in
-    events of kind `ended`.
+    worth telling if the answer to the placement may have been lost. `ending` stands in events of
+    kind `ended`, and of kind `analyzed`, where only what was said counts.
     """
 
     event_id: str
@@ -104,8 +114,9 @@ class Event:
     ending: Ending | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind is EventKind.ENDED) != (self.ending is not None):
-            raise ValueError("an event has an ending exactly when it is of kind ended")
+        tells_an_end = self.kind in {EventKind.ENDED, EventKind.ANALYZED}
+        if tells_an_end != (self.ending is not None):
+            raise ValueError("an event has an ending exactly when it is of kind ended or analyzed")
         if not 0 < len(self.event_id) <= MAX_ID or len(self.provider_call_id) > MAX_ID:
             raise ValueError(f"an id is missing or longer than {MAX_ID}")
         if len(self.number_from) > MAX_NUMBER:
@@ -176,6 +187,19 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountField:
+    """A field of the account's form: a setting of the provider, or, if secret, a credential."""
+
+    name: str
+    label: str
+    help_text: str = ""
+    is_secret: bool = False
+    is_required: bool = True
+    choices: tuple[str, ...] = ()
+    check: Callable[[str], None] | None = None  # raises Django's ValidationError
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How a provider is reached: the settings and the secrets of one account, in the provider's
     own words, and the address it sends events to (empty where none is known).
@@ -192,6 +216,7 @@ class Provider(ABC):
     """
 
     capabilities: ClassVar[Capabilities]
+    fields: ClassVar[tuple[AccountField, ...]] = ()
 
     def __init__(self, access: Access | None = None) -> None:
         self.access = access or Access()
@@ -220,6 +245,12 @@ class Provider(ABC):
         """Ask about calls that were, or may have been, placed. A request that could not be asked
         about has no answer; it is asked about again.
         """
+
+    def check(self) -> str:
+        """Ask the provider whether the account can place calls, without placing one; say in one
+        sentence what was found. Raises `ProviderError` with a sentence that says what is wrong.
+        """
+        return ""
 
     def read_events(self, headers: Mapping[str, str], body: bytes) -> list[Event]:
         """The events of a message that came to our address. Raises `EventRefused`."""
