@@ -99,9 +99,9 @@ class Platform:
             child.stdout = child.stderr = log
             child.start()
 
-    def start_web(self) -> str:
+    def start_web(self, port: int = 0) -> str:
         """Start a web server alone; return its address once it is ready."""
-        port = free_port()
+        port = port or free_port()
         self._start("web", [*GUNICORN, "--bind", f"127.0.0.1:{port}"])
         wait_until(lambda: is_ready("127.0.0.1", port, "database", "migrations"), 60)
         return f"http://127.0.0.1:{port}"
