@@ -2,12 +2,13 @@
 
 PORT ?= 8000
 ARGS ?=
+DURATION ?= 60
 PYTHON ?= python3
 PY = .venv/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 $(ARGS)
 
-.PHONY: help run demo test lint format lock prepare
+.PHONY: help run demo test chaos lint format lock prepare
 .DEFAULT_GOAL := help
 
 help: ## say what there is to do
@@ -21,6 +22,9 @@ demo: prepare ## place the example's calls (simulated) and verify the webhooks
 
 test: .venv/.dev ## run every test that needs only Python (make test ARGS="-n auto -k word")
 	@exec $(PY) -m pytest $(ARGS)
+
+chaos: .venv/.dev ## kill processes under thousands of calls (make chaos SEED=1 DURATION=60 ARGS=killing)
+	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) --seconds $(DURATION) $(ARGS)
 
 lint: .venv/.dev ## check format, style, types and the direction of imports
 	$(PY) -m ruff format --check .

@@ -9,7 +9,7 @@ from calls.endings import end_calls
 from calls.models import CallLog, SingletonTask
 from calls.providers.base import Ending
 from calls.queue import wake
-from calls.statuses import CallStatus
+from calls.statuses import UNANSWERED, CallStatus
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignStatus
 
@@ -74,7 +74,7 @@ def _cancel_some() -> bool:
     with transaction.atomic():
         calls = list(
             CallLog.objects.to_cancel()
-            .select_related("campaign__template_version", "account")
+            .with_context()
             .order_by("pk")
             .select_for_update(of=("self",), skip_locked=True)[:CANCELLED_AT_ONCE]
         )
@@ -87,23 +87,18 @@ def cancel_call(call_id: UUID) -> CallLog:
 
     Raises `CallLog.DoesNotExist`, and `NotAllowed` once the person has answered or it has ended.
     """
-    with transaction.atomic():
-        call = (
-            CallLog.objects.unanswered()
-            .filter(call_id=call_id)
-            .select_related("campaign__template_version", "account")
-            .select_for_update(of=("self",))
-            .first()
-        )
-        if call is None:
-            call = CallLog.objects.select_related("account").get(
-                call_id=call_id, is_last_attempt=True
-            )
-            if call.status != CallStatus.CANCELLED:
-                raise NotAllowed(f"The call is {call.status}.")
-            return call
-        _end_cancelled([call])
-    return call
+    while True:
+        with transaction.atomic():
+            unanswered = CallLog.objects.unanswered().with_context().filter(call_id=call_id)
+            if call := unanswered.select_for_update(of=("self",)).first():
+                _end_cancelled([call])
+                return call
+        last = CallLog.objects.with_context().get(call_id=call_id, is_last_attempt=True)
+        if last.status == CallStatus.CANCELLED:
+            return last
+        if last.status not in UNANSWERED:
+            raise NotAllowed(f"The call is {last.status}.")
+        # While we waited for its row, the attempt ended and another was granted.
 
 
 def _end_cancelled(calls: list[CallLog]) -> None:

@@ -16,7 +16,7 @@ from calls.control import NotAllowed
 from calls.models import CallLog
 from calls.models.call_log import CallLogQuerySet
 from calls.services import INSERT_CHUNK, contact_tags
-from calls.statuses import CallStatus
+from calls.statuses import TIMED_OUT, UNKNOWN, CallStatus
 from campaigns.clock import database_now
 from campaigns.models import ENDED_CAMPAIGN, Batch, Campaign, CampaignSource, CampaignStatus
 from contacts.models import Suppression
@@ -24,7 +24,7 @@ from templates.models import TemplateVersion
 
 RETRIED = (CallStatus.NO_ANSWER, CallStatus.BUSY, CallStatus.VOICEMAIL, CallStatus.FAILED)
 # How calls end of which nobody knows whether the person was spoken to.
-UNCERTAIN = ("unknown", "timed out")
+UNCERTAIN = (UNKNOWN, TIMED_OUT)
 # What the contact gives where the call has no such tag.
 CONTACT_FIELDS = {"firstName": "first_name", "lastName": "last_name", "email": "email"}
 MAX_NAME = 120

@@ -13,9 +13,10 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, Min, OuterRef, Q
 
 from calls.dispatch import campaigns_waiting, dispatch
-from calls.endings import end_calls
+from calls.endings import OVERLAPPING, end_calls
 from calls.models import CallLog, ProviderAccount
-from calls.pacing import NotAsked, find_room, note_results, use_room
+from calls.overdue import overdue_task
+from calls.pacing import MAX_WAIT_SECONDS, NotAsked, find_room, note_results, use_room
 from calls.providers import provider_of
 from calls.providers.base import (
     AccountError,
@@ -49,9 +50,20 @@ POSTPONED_FOR = timedelta(seconds=5)
 MAX_REFUSALS = 10
 # A batch whose calls wait for other calls to the same people is looked at again after this.
 BLOCKED_FOR = timedelta(seconds=5)
-# The longest a worker waits for the pace; beyond, it does something else.
-MAX_WAIT_SECONDS = 1.0
+# Where nobody is in the way any more, but somebody was just now, at once would be too often.
+FREED_FOR = timedelta(seconds=1)
+# How often a worker asks whether something else is more urgent than its batch.
+LOOK_UP_SECONDS = 1.0
 MAX_THREADS = 32
+CLAIM_FIELDS = ("status", "account", "started_at", "poll_at", "system_prompt", "first_message")
+PLACED_FIELDS = (
+    "account",
+    "started_at",
+    "poll_at",
+    "hang_up_at",
+    "provider_call_id",
+    "number_from",
+)
 
 
 def place_batch(batch_id: int) -> None:
@@ -77,11 +89,16 @@ class Halt(Enum):
 def _place_for(a_while: Slice, batch: Batch) -> None:
     """Place calls until there is a reason to stop, and leave the batch so that others find it."""
     halt = Halt.TIME_OVER
+    look_up_at = time.monotonic() + LOOK_UP_SECONDS
     with ThreadPoolExecutor(MAX_THREADS) as threads:
         while not a_while.is_over:
+            if time.monotonic() > look_up_at:
+                if overdue_task():
+                    break
+                look_up_at = time.monotonic() + LOOK_UP_SECONDS
             claim = claim_calls(batch)
-            if claim.calls and claim.account:
-                _place_all(claim.calls, claim.account, threads)
+            if claim.calls:
+                _place_all(claim, threads)
             if claim.halt:
                 halt = claim.halt
                 break
@@ -98,10 +115,20 @@ def leave_batch(batch: Batch, halt: Halt) -> None:
         return
     note: dict[str, datetime | None] = {"woken_at": None}
     if halt is Halt.NOTHING_DUE:
-        now = database_now()
-        due_at = batch.calls.queued().aggregate(at=Min("not_before"))["at"]
-        note["due_at"] = now + BLOCKED_FOR if due_at and due_at <= now else due_at
+        note["due_at"] = _next_due(batch)
     Batch.objects.filter(pk=batch.pk, lease_token=batch.lease_token).update(**note)
+
+
+def _next_due(batch: Batch) -> datetime | None:
+    """When to look at a batch again in which nothing could be claimed: when its next call is due,
+    or soon, where people are on the line; and sooner, where they are not any more.
+    """
+    now = database_now()
+    due_at: datetime | None = batch.calls.queued().aggregate(at=Min("not_before"))["at"]
+    if due_at is None or due_at > now:
+        return due_at
+    is_free = batch.calls.due(now).filter(_person_is_free()).exists()
+    return now + (FREED_FOR if is_free else BLOCKED_FOR)
 
 
 @dataclass(slots=True)
@@ -113,6 +140,7 @@ class Claim:
     found: int = 0
     calls: list[CallLog] = field(default_factory=list)
     account: ProviderAccount | None = None
+    at: datetime = field(default_factory=database_now)
     halt: Halt | None = None
     wait: float = 0.0
 
@@ -126,12 +154,14 @@ def claim_calls(batch: Batch) -> Claim:
     is seen; a person in a live call, or whose row is locked just now, is left for later. Claims
     nothing once the lease is lost or the campaign does not run.
     """
-    running = Campaign.objects.filter(pk=batch.campaign_id, status=CampaignStatus.RUNNING)
-    if not batch.renew_lease(LEASE_SECONDS) or not running.exists():
+    if not batch.renew_lease(LEASE_SECONDS):
         return Claim(halt=Halt.LOST)
-    now = database_now()
     account = ProviderAccount.objects.default()
-    account, room = find_room(account.pk, now, placements_at_once(account))
+    account, room, now = find_room(account, placements_at_once(account))
+    # Asked only now: for the account this claim may have waited.
+    running = Campaign.objects.filter(pk=batch.campaign_id, status=CampaignStatus.RUNNING)
+    if not running.exists():
+        return Claim(halt=Halt.LOST)
     if not room.calls:
         if room.wait is None or room.wait > MAX_WAIT_SECONDS:
             return Claim(halt=Halt.NO_ROOM)
@@ -140,29 +170,35 @@ def claim_calls(batch: Batch) -> Claim:
     calls = _one_per_contact(_lock_due(batch, now, -(-room.calls // max(1, waiting))))
     if not calls:
         return Claim(halt=Halt.NOTHING_DUE)
-    claim = Claim(len(calls), account=account, halt=Halt.OTHERS_TURN if waiting > 1 else None)
+    claim = Claim(len(calls), account=account, at=now)
+    claim.halt = Halt.OTHERS_TURN if waiting > 1 else None
     suppressed = _suppressed(calls, now)
     endings = []
     for call in calls:
         call.campaign = batch.campaign
-        try:
-            if call.phone_number in suppressed or call.contact_id in suppressed:
-                endings.append((call, Ending(CallStatus.SKIPPED, "suppressed"), now))
-                continue
-            call.freeze_prompts()
-        except MissingTag:
-            endings.append((call, Ending(CallStatus.FAILED, "missing_tag", is_final=True), now))
-            continue
-        call.status, call.account, call.started_at = CallStatus.DIALING, account, now
-        call.poll_at = now + UNCONFIRMED_AFTER
-        claim.calls.append(call)
-    CallLog.objects.write(
-        claim.calls,
-        ["status", "account", "started_at", "poll_at", "system_prompt", "first_message"],
-    )
+        if call.phone_number in suppressed or call.contact_id in suppressed:
+            endings.append((call, Ending(CallStatus.SKIPPED, "suppressed"), now))
+        elif fault := _fill_prompts(call):
+            endings.append((call, Ending(CallStatus.FAILED, fault, is_final=True), now))
+        else:
+            call.status, call.account, call.started_at = CallStatus.DIALING, account, now
+            call.poll_at = now + UNCONFIRMED_AFTER
+            claim.calls.append(call)
+    CallLog.objects.write(claim.calls, CLAIM_FIELDS)
     use_room(account, now, len(claim.calls))
     end_calls(endings)
     return claim
+
+
+def _fill_prompts(call: CallLog) -> str:
+    """Why the call's prompts cannot be filled; empty if they are."""
+    try:
+        call.freeze_prompts()
+    except MissingTag:
+        return "missing_tag"
+    except ValueError:  # a prompt that was stored under other rules
+        return "unreadable_prompt"
+    return ""
 
 
 def placements_at_once(account: ProviderAccount) -> int:
@@ -184,12 +220,7 @@ def _suppressed(calls: Sequence[CallLog], now: datetime) -> set[UUID | str]:
 
 
 def _lock_due(batch: Batch, now: datetime, limit: int) -> list[CallLog]:
-    same_person = CallLog.objects.filter(contact=OuterRef("contact"))
-    due = (
-        CallLog.objects.due(now)
-        .filter(~Exists(same_person.live()), ~Exists(same_person.open_lines()), batch=batch)
-        .order_by("position")
-    )
+    due = CallLog.objects.due(now).filter(_person_is_free(), batch=batch).order_by("position")
     calls = list(due.select_for_update(skip_locked=True, of=("self",))[:limit])
     contacts = Contact.objects.filter(pk__in={call.contact_id for call in calls})
     locked = set(
@@ -199,6 +230,11 @@ def _lock_due(batch: Batch, now: datetime, limit: int) -> list[CallLog]:
     busy = CallLog.objects.busy().filter(contact__in=locked)
     free = locked - set(busy.values_list("contact_id", flat=True))
     return [call for call in calls if call.contact_id in free]
+
+
+def _person_is_free() -> Q:
+    same_person = CallLog.objects.filter(contact=OuterRef("contact"))
+    return Q(~Exists(same_person.live()), ~Exists(same_person.open_lines()))
 
 
 def _one_per_contact(calls: Sequence[CallLog]) -> list[CallLog]:
@@ -227,8 +263,11 @@ def call_request(call: CallLog) -> CallRequest:
     )
 
 
-def _place_all(calls: Sequence[CallLog], account: ProviderAccount, threads: Executor) -> None:
-    """Hand the calls over, all at once, and note what came of it."""
+def _place_all(claim: Claim, threads: Executor) -> None:
+    """Hand the claimed calls over, all at once, and note what came of it."""
+    calls, account = claim.calls, claim.account
+    if account is None:
+        return
     ask_until = time.monotonic() + ASK_WITHIN_SECONDS
 
     def place(request: CallRequest) -> Placement | Exception:
@@ -249,7 +288,7 @@ def _place_all(calls: Sequence[CallLog], account: ProviderAccount, threads: Exec
     else:
         results = list(threads.map(place, [call_request(call) for call in calls]))
     note_placements(list(zip(calls, results, strict=True)))
-    note_results(account, results)
+    note_results(account, results, claim.at)
 
 
 def note_placements(results: Sequence[tuple[CallLog, Placement | Exception]]) -> None:
@@ -272,7 +311,7 @@ def note_placements(results: Sequence[tuple[CallLog, Placement | Exception]]) ->
                 lost.append(call.pk)
     _write_placed(placed)
     _end_refused(refused)
-    _postpone(postponed, has_placed=bool(placed or refused))
+    _postpone(postponed)
     unconfirmed = CallLog.objects.unconfirmed().filter(pk__in=lost)
     unconfirmed.update(poll_at=now + ASK_AFTER_LOSS)
     if any(call.poll_at and call.poll_at <= now for call in placed):
@@ -293,24 +332,41 @@ def _write_placed(placed: Sequence[CallLog]) -> None:
 
 @transaction.atomic
 def _write_some_placed(placed: Sequence[CallLog]) -> None:
-    """Note the placements in rows that may have moved on meanwhile: an ending stands, and the line
-    of a call that was cancelled before the provider had it is closed.
+    """Note the placements in rows that may have moved on meanwhile. An ending stands; the line of a
+    call that was ended before its provider was heard of is closed.
     """
     found = CallLog.objects.order_by("pk").select_for_update().in_bulk([c.pk for c in placed])
     for call in placed:
         row = found[call.pk]
-        fields = ["number_from"]
-        row.number_from = row.number_from or call.number_from
-        if not row.provider_call_id:
-            row.provider_call_id = call.provider_call_id
-            fields.append("provider_call_id")
+        if row.status == CallStatus.QUEUED:  # the worker stood still, and the call was given up
+            _take_up(row, call)
+            continue
+        if row.is_ended and not row.provider_call_id:
+            row.hang_up_at = database_now()
         if row.status in LIVE:
             row.poll_at = call.poll_at
-            fields.append("poll_at")
-        elif row.status == CallStatus.CANCELLED:
-            row.hang_up_at = database_now()
-            fields.append("hang_up_at")
-        row.save(update_fields=fields)
+        row.account_id = row.account_id or call.account_id
+        row.started_at = row.started_at or call.started_at
+        row.number_from = row.number_from or call.number_from
+        row.provider_call_id = row.provider_call_id or call.provider_call_id
+        row.save(update_fields=PLACED_FIELDS)
+
+
+def _take_up(row: CallLog, call: CallLog) -> None:
+    """A call that was queued again has been placed after all: it goes on, or, if its person is in
+    another call by now, ends.
+    """
+    now = database_now()
+    row.campaign, row.account, row.started_at = call.campaign, call.account, call.started_at
+    row.provider_call_id, row.number_from = call.provider_call_id, call.number_from
+    row.system_prompt, row.first_message = call.system_prompt, call.first_message
+    others = CallLog.objects.busy().filter(contact=row.contact_id).exclude(pk=row.pk)
+    if others.exists():
+        row.hang_up_at = now
+        end_calls([(row, OVERLAPPING, now)])
+    else:
+        row.status, row.poll_at = CallStatus.DIALING, call.poll_at
+        row.save(update_fields=[*CLAIM_FIELDS, *PLACED_FIELDS])
 
 
 @transaction.atomic
@@ -321,9 +377,9 @@ def _end_refused(refused: Sequence[tuple[CallLog, Ending]]) -> None:
 
 
 @transaction.atomic
-def _postpone(refused: Sequence[tuple[CallLog, TemporaryError]], *, has_placed: bool) -> None:
+def _postpone(refused: Sequence[tuple[CallLog, TemporaryError]]) -> None:
     """Queue again what was certainly not placed. A call that a provider refuses time and again
-    while it takes others (`has_placed`) ends; while it takes none, the account is held instead.
+    while it takes others ends; while it takes none, the account is held instead.
     """
     if not refused:
         return
@@ -336,7 +392,9 @@ def _postpone(refused: Sequence[tuple[CallLog, TemporaryError]], *, has_placed: 
         if isinstance(error, NotAsked):
             row.queue_again(now)
             continue
-        row.refusals += has_placed
+        if row.refused_at is None or _has_taken_others(row.account_id, row.refused_at):
+            row.refusals += 1
+        row.refused_at = now
         if row.refusals >= MAX_REFUSALS:
             endings.append((row, Ending(CallStatus.FAILED, error.reason), now))
         else:
@@ -344,8 +402,14 @@ def _postpone(refused: Sequence[tuple[CallLog, TemporaryError]], *, has_placed: 
     end_calls(endings)
 
 
+def _has_taken_others(account_id: int | None, since: datetime) -> bool:
+    """Has the account's provider taken a call that was claimed after this time?"""
+    taken = CallLog.objects.filter(account=account_id, started_at__gt=since)
+    return taken.exclude(provider_call_id="").exists()
+
+
 def _lock_unconfirmed(calls: Sequence[CallLog]) -> dict[UUID, CallLog]:
     """Those of the calls of which nothing was heard since they were claimed."""
-    rows = CallLog.objects.unconfirmed().select_related("campaign__template_version", "account")
+    rows = CallLog.objects.unconfirmed().with_context()
     locked = rows.order_by("pk").select_for_update(of=("self",))
     return locked.in_bulk([call.pk for call in calls])

@@ -5,20 +5,24 @@ one of fifty calls is not stuck behind one of a hundred thousand, and a campaign
 does not bury the webhooks and polls that wait in the same queue.
 """
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from calls.models import ProviderAccount
-from calls.pacing import batches_at_once
+from calls.pacing import turns
 from calls.queue import free_places, wake
 from campaigns.clock import database_now
+from campaigns.leases import LeasedQuerySet
 from campaigns.models import Batch, Campaign, CampaignStatus
+
+logger = logging.getLogger(__name__)
 
 # A worker that was called and has not come after this long never will: the call is repeated.
 COMES_WITHIN = timedelta(seconds=10)
@@ -36,10 +40,13 @@ def dispatch() -> None:
     if places <= 0:
         return
     now = database_now()
+    if not _ready(now).filter(campaign__status=CampaignStatus.RUNNING).exists():
+        return
     account = ProviderAccount.objects.default()
-    limit = batches_at_once(account, now)
-    if limit is not None:
-        places = min(places, limit - _in_hands(now).count())
+    if account.is_paced or account.is_held:
+        at_work = _called().filter(lease_until__gte=Now()).count()
+        coming = _called().unleased().filter(woken_at__gte=now - COMES_WITHIN).count()
+        places = min(places, turns(account, now, at_work, coming))
     if places <= 0:
         return
     with transaction.atomic():
@@ -53,7 +60,7 @@ def dispatch() -> None:
 
 def dispatch_on_commit() -> None:
     """Dispatch once the transaction around it has committed."""
-    transaction.on_commit(dispatch)
+    _on_commit(dispatch)
 
 
 def campaigns_waiting(now: datetime) -> int:
@@ -68,8 +75,22 @@ def call_for(batches: Iterable[int]) -> None:
     no other batch.
     """
     if ids := sorted(set(batches)):
-        transaction.on_commit(partial(_note_due, ids))
+        _on_commit(partial(_note_due, ids))
         dispatch_on_commit()
+
+
+def _on_commit(act: Callable[[], None]) -> None:
+    """Act once the transaction has committed. What fails then is left to the sweep: it must not
+    look as if the transaction itself had failed.
+    """
+
+    def attempt() -> None:
+        try:
+            act()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Not dispatched, the sweep will: %s", type(error).__name__)
+
+    transaction.on_commit(attempt)
 
 
 @transaction.atomic
@@ -86,10 +107,9 @@ def _ready(now: datetime) -> QuerySet[Batch]:
     return due.filter(Q(woken_at=None) | Q(woken_at__lt=now - COMES_WITHIN))
 
 
-def _in_hands(now: datetime) -> QuerySet[Batch]:
-    """Batches that a worker is at, or on the way to."""
-    called = Batch.objects.filter(woken_at__isnull=False)
-    return called.filter(Q(lease_until__gte=Now()) | Q(woken_at__gte=now - COMES_WITHIN))
+def _called() -> LeasedQuerySet:
+    """Batches that a worker was called to, and has not left."""
+    return Batch.objects.all().filter(woken_at__isnull=False)
 
 
 def _choose(now: datetime, places: int) -> list[Turn]:

@@ -14,6 +14,9 @@ from calls.statuses import CallStatus
 from campaigns.clock import database_now
 from contacts.models import Suppression, SuppressionReason
 
+# Of two lines to one person only one can be followed.
+OVERLAPPING = Ending(CallStatus.FAILED, "overlapping_call", is_final=True)
+
 # Outcomes after which the person is not called again, whatever the template says of them.
 SUPPRESSING_OUTCOMES = {
     "DO_NOT_CALL": SuppressionReason.DO_NOT_CALL,
@@ -81,6 +84,15 @@ def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:
 def _storable(text: str) -> str:
     """The text without what no database keeps: NUL and halves of surrogate pairs."""
     return text.replace("\0", "").encode(errors="ignore").decode()
+
+
+def suppress_late(call: CallLog, ending: Ending) -> None:
+    """Honour what a person asked for in a call that had been ended before that was told."""
+    listed = {outcome["word"] for outcome in call.campaign.template_version.outcomes}
+    reason = SUPPRESSING_OUTCOMES.get(ending.outcome)
+    if reason and ending.outcome in listed and ending.status is CallStatus.COMPLETED:
+        note = f"Call {call.pk}, told after its end"
+        Suppression.objects.create(contact_id=call.contact_id, reason=reason, note=note)
 
 
 def _suppress(calls: Iterable[CallLog]) -> None:

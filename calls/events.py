@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from calls.endings import end_calls
+from calls.endings import OVERLAPPING, end_calls, suppress_late
 from calls.models import CallLog, ProviderAccount, ProviderEvent
 from calls.providers.base import Ending, Event, EventKind
 from calls.statuses import CallStatus, is_forward
@@ -32,6 +32,7 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
         (by_attempt.get(event.attempt_id) or by_provider_id.get(event.provider_call_id), event)
         for event in events
     ]
+    known = _known(account, events)
     ProviderEvent.objects.bulk_create(
         [
             ProviderEvent(
@@ -47,17 +48,23 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
     )
     moved: dict[UUID, CallLog] = {}
     ended: dict[UUID, tuple[CallLog, Ending, datetime]] = {}
+    now = database_now()
     for call, event in sorted(found, key=lambda pair: pair[1].occurred_at):
-        if call is None or call.is_ended or call.pk in ended:
+        if call is None or call.pk in ended:
+            continue
+        if call.is_ended:
+            if event.ending and event.event_id not in known:
+                suppress_late(call, event.ending)
             continue
         others = {other.contact_id for other in moved.values() if other.pk != call.pk}
         overlap = None if event.ending else _overlap(call, others)
-        _adopt(call, account, event)
+        _adopt(call, account, event, now)
         if overlap:
-            call.hang_up_at = database_now()
-        ending = event.ending or overlap
-        if ending:
-            ended[call.pk] = (call, ending, event.occurred_at)
+            call.hang_up_at = now
+        # The provider's clock may be wrong, and retries are counted from the end.
+        at = min(max(event.occurred_at, call.started_at or now), now)
+        if ending := event.ending or overlap:
+            ended[call.pk] = (call, ending, at)
         elif _move(call, event):
             moved[call.pk] = call
     CallLog.objects.write(
@@ -75,6 +82,13 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
     end_calls(list(ended.values()))
 
 
+def _known(account: ProviderAccount, events: Sequence[Event]) -> set[str]:
+    """Which of these events were told before; asked only where one may come after an end."""
+    endings = [event.event_id for event in events if event.ending]
+    rows = ProviderEvent.objects.filter(account=account, event_id__in=endings)
+    return set(rows.values_list("event_id", flat=True)) if endings else set()
+
+
 def _lock_calls(
     account: ProviderAccount, events: Sequence[Event]
 ) -> tuple[dict[UUID | None, CallLog], dict[str, CallLog]]:
@@ -86,7 +100,7 @@ def _lock_calls(
         named |= Q(account=account, provider_call_id__in=provider_ids)
     calls = (
         CallLog.objects.filter(named, Q(account=account) | Q(account=None))
-        .select_related("campaign__template_version", "account")
+        .with_context()
         .select_for_update(of=("self",))
         .order_by("pk")
     )
@@ -103,13 +117,12 @@ def _overlap(call: CallLog, moved: Set[UUID]) -> Ending | None:
         return None
     live = CallLog.objects.busy().filter(contact=call.contact_id)
     if call.contact_id in moved or live.exists():
-        return Ending(CallStatus.FAILED, "overlapping_call", is_final=True)
+        return OVERLAPPING
     return None
 
 
-def _adopt(call: CallLog, account: ProviderAccount, event: Event) -> None:
+def _adopt(call: CallLog, account: ProviderAccount, event: Event, now: datetime) -> None:
     """Note what the event proves: that this account's provider has the call."""
-    now = database_now()
     call.account = account
     call.started_at = call.started_at or now
     call.poll_at = call.poll_at or now

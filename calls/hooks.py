@@ -1,10 +1,11 @@
 """Where call providers report events by themselves."""
 
+import logging
 from collections.abc import Sequence
 
 from django.db import DataError, IntegrityError
 from django.http import Http404
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,6 +15,16 @@ from calls.models import ProviderAccount
 from calls.providers import PROVIDERS, provider_of
 from calls.providers.base import Event, EventRefused
 from contacts.validation import ErrorDetail, InvalidInput, error_detail, raw_body
+
+logger = logging.getLogger(__name__)
+
+
+class NotReady(APIException):
+    """The account's settings or secrets cannot be read until somebody mends them."""
+
+    status_code = 503
+    default_detail = "The account takes no events just now."
+    wait = 60  # seconds, as Retry-After
 
 
 class HookView(APIView):
@@ -29,11 +40,17 @@ class HookView(APIView):
     max_body_bytes = 1024 * 1024
 
     def post(self, request: Request, account_id: int) -> Response:
-        account = ProviderAccount.objects.filter(pk=account_id, provider__in=PROVIDERS).first()
+        accounts = ProviderAccount.objects.defer("credentials")  # which may be unreadable
+        account = accounts.filter(pk=account_id, provider__in=PROVIDERS).first()
         if account is None:
             raise Http404
         try:
-            events = provider_of(account).read_events(request.headers, raw_body(request.data))
+            provider = provider_of(account)
+        except Exception as error:
+            logger.error("Account %s cannot be used: %s", account.pk, type(error).__name__)
+            raise NotReady from None
+        try:
+            events = provider.read_events(request.headers, raw_body(request.data))
         except EventRefused as refused:
             if refused.is_forged:
                 raise AuthenticationFailed(str(refused)) from None

@@ -26,6 +26,9 @@ BURST_SECONDS = 0.2
 # An account is held after so many failures in a row, for so long, the longer the more often.
 FAILURES_TO_HOLD = 5
 HOLD_SECONDS = (10, 20, 40, 60)
+HOLD_FIELDS = ("failures", "holds", "held_since", "held_at", "held_until", "held_reason")
+# The longest a worker waits for the pace; beyond, it does something else.
+MAX_WAIT_SECONDS = 1.0
 # How long nobody else tries while one call is tried on an account that was held.
 PROBE_SECONDS = 30
 
@@ -44,28 +47,30 @@ class Room:
     wait: float | None = None
 
 
-def find_room(account_id: int, now: datetime, wanted: int) -> tuple[ProviderAccount, Room]:
-    """The account, and how many calls of up to `wanted` it may place. In a transaction: an account
-    that has a pace or a hold stays locked to its end.
+def find_room(account: ProviderAccount, wanted: int) -> tuple[ProviderAccount, Room, datetime]:
+    """The account as it stands, how many calls of up to `wanted` it may place, and the time by
+    which that was decided. In a transaction: an account that has a pace or a hold stays locked to
+    its end.
     """
-    account = ProviderAccount.objects.get(pk=account_id)
-    if not account.is_paced and not account.is_held:
-        return account, Room(wanted)
-    account = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account_id)
+    if account.is_paced or account.is_held:
+        account = ProviderAccount.objects.lock(account.pk)
+    now = database_now()  # of a claim that has waited for another no earlier than the other's
+    return account, _room(account, now, wanted), now
+
+
+def _room(account: ProviderAccount, now: datetime, wanted: int) -> Room:
     if account.held_until:
         if now < account.held_until:
-            return account, Room(0)
+            return Room(0)
         wanted = 1
     if account.max_live is not None:
         wanted = min(wanted, account.max_live - open_lines(account))
     if wanted <= 0:
-        return account, Room(0)
-    if account.calls_per_second is None:
-        return account, Room(wanted)
-    tokens = tokens_at(account, now)
-    if tokens < 1:
-        return account, Room(0, (1 - tokens) / account.calls_per_second)
-    return account, Room(min(wanted, math.floor(tokens)))
+        return Room(0)
+    wait = wait_for_token(account, now)
+    if wait or account.calls_per_second is None:
+        return Room(0, wait) if wait else Room(wanted)
+    return Room(min(wanted, math.floor(tokens_at(account, now))))
 
 
 def use_room(account: ProviderAccount, now: datetime, calls: int) -> None:
@@ -100,30 +105,48 @@ def tokens_at(account: ProviderAccount, now: datetime) -> float:
     return round(min(burst, account.tokens + rate * seconds), 6)
 
 
-def batches_at_once(account: ProviderAccount, now: datetime) -> int | None:
-    """How many batches workers should be at for the account's pace; None: as many as there are
-    workers. More of them would only wait for each other.
+def wait_for_token(account: ProviderAccount, now: datetime) -> float:
+    """In how many seconds the pace allows the next call; 0 if it does now."""
+    if account.calls_per_second is None:
+        return 0.0
+    return max(0.0, (1 - tokens_at(account, now)) / account.calls_per_second)
+
+
+def turns(account: ProviderAccount, now: datetime, at_work: int, coming: int) -> int:
+    """How many more batches workers should be called to, beside those `at_work` and those `coming`,
+    for an account that is paced or held. More of them would only wait for each other.
     """
-    if account.held_until:
-        return 1 if now >= account.held_until else 0
     limits = []
-    if account.max_live is not None:
-        limits.append(account.max_live - open_lines(account))
+    if account.held_until:
+        limits.append((1 if now >= account.held_until else 0) - at_work - coming)
+    if account.max_live is not None:  # the calls of batches at work are counted as lines
+        limits.append(account.max_live - open_lines(account) - coming)
     if account.calls_per_second is not None:
-        limits.append(1 + math.ceil(account.calls_per_second))
-    return max(0, min(limits)) if limits else None
+        is_soon = wait_for_token(account, now) <= MAX_WAIT_SECONDS
+        limits.append(
+            (1 + math.ceil(account.calls_per_second) if is_soon else 0) - at_work - coming
+        )
+    return max(0, min(limits, default=0))
 
 
 @transaction.atomic
-def note_results(account: ProviderAccount, results: Sequence[Placement | Exception]) -> None:
-    """Draw the conclusions from what the provider answered, in this order: hold the account after
-    an error of the account or too many failures in a row, and release it after a success.
+def note_results(
+    account: ProviderAccount, results: Sequence[Placement | Exception], claimed_at: datetime
+) -> None:
+    """Draw the conclusions from what the provider answered about calls that were claimed at
+    `claimed_at`, in this order: hold the account after an error of the account or too many
+    failures in a row, and release it after a success. Calls claimed before a hold say nothing of
+    what has been since.
     """
     told = [result for result in results if not isinstance(result, NotAsked)]
     failed = [is_failure(result) for result in told]
-    if not any(failed) and not account.failures and not account.is_held:
+    if not any(failed) and not account.is_held:
+        healthy = ProviderAccount.objects.filter(pk=account.pk, held_until=None, failures__gt=0)
+        healthy.update(failures=0)
         return
-    account = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+    account = ProviderAccount.objects.lock(account.pk)
+    if account.held_at and claimed_at < account.held_at:
+        return
     reason = ""
     for result, has_failed in zip(told, failed, strict=True):
         if has_failed:
@@ -134,7 +157,7 @@ def note_results(account: ProviderAccount, results: Sequence[Placement | Excepti
             account.release()
     if reason:
         _hold(account, reason)
-    account.save(update_fields=["failures", "holds", "held_since", "held_until", "held_reason"])
+    account.save(update_fields=HOLD_FIELDS)
 
 
 def is_failure(result: Placement | Exception) -> bool:
@@ -164,7 +187,7 @@ def _hold(account: ProviderAccount, reason: str) -> None:
     now = database_now()
     seconds = HOLD_SECONDS[min(account.holds, len(HOLD_SECONDS) - 1)]
     account.holds += 1
-    account.held_since = account.held_since or now
+    account.held_since, account.held_at = account.held_since or now, now
     account.held_until = now + timedelta(seconds=seconds)
     account.held_reason = reason[:200]
     logger.warning("Account %s is held for %s s: %s", account.pk, seconds, account.held_reason)

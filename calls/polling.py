@@ -17,7 +17,7 @@ from calls.models import CallLog, ProviderAccount, SingletonTask
 from calls.models.call_log import CallLogQuerySet
 from calls.providers import provider_of
 from calls.providers.base import Ending, Poll
-from calls.statuses import CallStatus
+from calls.statuses import TIMED_OUT, UNKNOWN, CallStatus
 from campaigns.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _claim_polls() -> list[CallLog]:
     ids = list(due.values_list("pk", flat=True)[:POLLS_AT_ONCE])
     CallLog.objects.filter(pk__in=ids).update(poll_at=now + ASK_AGAIN_AFTER)
     live = CallLog.objects.live().filter(pk__in=ids)
-    return list(live.select_related("account", "campaign__template_version"))
+    return list(live.with_context())
 
 
 def _poll(calls: Sequence[CallLog]) -> None:
@@ -98,11 +98,12 @@ def _record(account: ProviderAccount, polls: Sequence[Poll]) -> None:
 def _place_again(calls: Sequence[CallLog]) -> None:
     """Queue again, under their own ids, calls that their provider has certainly never seen."""
     now = database_now()
-    for call in _lock(CallLog.objects.unconfirmed().filter(pk__in=[call.pk for call in calls])):
-        if call.started_at and call.started_at + UNCONFIRMED_AFTER <= now:
-            logger.info("Call %s was never placed; it is queued again", call.pk)
-            call.queue_again(now)
-            call_for([call.batch_id])
+    rows = _lock(CallLog.objects.unconfirmed().filter(pk__in=[call.pk for call in calls]))
+    unseen = [row for row in rows if row.started_at and row.started_at + UNCONFIRMED_AFTER <= now]
+    for call in unseen:
+        logger.info("Call %s was never placed; it is queued again", call.pk)
+        call.queue_again(now)
+    call_for(call.batch_id for call in unseen)
 
 
 @transaction.atomic
@@ -111,10 +112,12 @@ def _end_overdue(calls: Sequence[CallLog]) -> None:
     ended: none is placed again, and whatever line is left is closed.
     """
     now = database_now()
-    overdue = [call.pk for call in calls if over_by(call) <= now]
+    perhaps = [call.pk for call in calls if over_by(call) <= now]
     endings = []
-    for call in _lock(CallLog.objects.live().filter(pk__in=overdue)):
-        reason = "timed_out" if call.provider_call_id else "unknown"
+    for call in _lock(CallLog.objects.live().filter(pk__in=perhaps)):
+        if over_by(call) > now:  # placed again meanwhile
+            continue
+        reason = TIMED_OUT if call.provider_call_id else UNKNOWN
         logger.warning("Call %s ends without news of it: %s", call.pk, reason)
         call.hang_up_at = now
         endings.append((call, Ending(CallStatus.FAILED, reason, is_final=True), now))
@@ -130,5 +133,4 @@ def over_by(call: CallLog) -> datetime:
 
 
 def _lock(calls: CallLogQuerySet) -> list[CallLog]:
-    rows = calls.select_related("campaign__template_version", "account").order_by("pk")
-    return list(rows.select_for_update(of=("self",)))
+    return list(calls.with_context().order_by("pk").select_for_update(of=("self",)))

@@ -32,6 +32,9 @@ NOT_CARRIED = (
     CallStatus.SKIPPED,
 )
 
+# Why a call ended of which nobody could say how: the person may have been called, or spoken to.
+UNKNOWN, TIMED_OUT = "unknown", "timed_out"
+
 _ORDER = {status: step for step, status in enumerate((CallStatus.QUEUED, *LIVE))}
 
 

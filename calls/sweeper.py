@@ -1,17 +1,16 @@
 """What lost wake-ups and dead workers leave behind is found in the rows and taken up again."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Exists, OuterRef, Q
 
 from calls.dispatch import call_for, dispatch
 from calls.endings import announce_campaigns
 from calls.idempotency import prune_keys
 from calls.lifecycle import start_due_campaigns
-from calls.models import CallLog, SingletonTask, WebhookDelivery
+from calls.models import CallLog, SingletonTask
+from calls.overdue import overdue_tasks
 from calls.queue import wake
 from calls.statuses import OPEN
 from campaigns.clock import database_now
@@ -38,25 +37,6 @@ def sweep() -> None:
     if SingletonTask.named("mend").take_lease(MEND_EVERY_SECONDS):  # runs out by itself
         _mend_batches()
         prune_keys()
-
-
-def overdue_tasks() -> Iterator[str]:
-    """The tasks for which something is due while no worker is at them, most urgent first."""
-    now = database_now()
-    due: dict[str, QuerySet] = {
-        "cancel_calls": CallLog.objects.to_cancel(),
-        "hang_up": CallLog.objects.to_hang_up(now),
-        "poll_calls": CallLog.objects.to_poll(now),
-        "deliver_webhooks": WebhookDelivery.objects.due(now),
-    }
-    busy = SingletonTask.objects.filter(lease_until__gte=Now()).values_list("name", flat=True)
-    idle = due.keys() - set(busy)
-    return (name for name, rows in due.items() if name in idle and rows.exists())
-
-
-def overdue_task() -> str | None:
-    """The most urgent of the overdue tasks."""
-    return next(overdue_tasks(), None)
 
 
 def _mend_batches() -> None:

@@ -3,6 +3,7 @@
 import logging
 
 from calls import control, dialling, lines, polling, sweeper
+from calls.overdue import overdue_task
 from calls.queue import wake
 from calls.webhooks import delivery
 
@@ -15,7 +16,7 @@ def place_batch(batch_id: int) -> None:
     A large campaign fills the queue with batches. What would have to wait behind them all, the
     polls and the webhooks of calls that are under way, is done first.
     """
-    if task := sweeper.overdue_task():
+    if task := overdue_task():
         try:
             FIRST[task]()
         except Exception:

@@ -88,9 +88,20 @@ class Platform:
         """Start `serve`, ready or not."""
         return self._start("serve", [*MANAGE, "serve", "--port", str(port)])
 
-    def start_web(self) -> str:
+    def start_other(self, name: str, command: list[str], **environment: str) -> Child:
+        """Start any command; `environment` adds to that of the platform."""
+        return self._start(name, command, **environment)
+
+    def start_again(self, child: Child) -> None:
+        """Start what has ended by itself, or was killed, anew."""
+        child.kill()
+        with self.log.open("ab") as log:
+            child.stdout = child.stderr = log
+            child.start()
+
+    def start_web(self, port: int = 0) -> str:
         """Start a web server alone; return its address once it is ready."""
-        port = free_port()
+        port = port or free_port()
         self._start("web", [*GUNICORN, "--bind", f"127.0.0.1:{port}"])
         wait_until(lambda: is_ready("127.0.0.1", port, "database", "migrations"), 60)
         return f"http://127.0.0.1:{port}"
@@ -99,9 +110,9 @@ class Platform:
         """End every process, in order."""
         stop_children(self.children, STOP_SECONDS)
 
-    def _start(self, name: str, command: list[str]) -> Child:
+    def _start(self, name: str, command: list[str], **environment: str) -> Child:
         with self.log.open("ab") as log:
-            child = Child(name, command, stdout=log, stderr=log, **self.environment)
+            child = Child(name, command, stdout=log, stderr=log, **(self.environment | environment))
             child.start()
         self.children.append(child)
         return child

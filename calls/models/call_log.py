@@ -18,6 +18,13 @@ from templates.rendering import parse
 
 
 class CallLogQuerySet(models.QuerySet["CallLog"]):
+    def with_context(self) -> "CallLogQuerySet":
+        """With what deciding about a call reads. The account's secrets are left out: one that
+        cannot be decrypted costs no other account's calls anything.
+        """
+        related = self.select_related("campaign__template_version", "account")
+        return related.defer("account__credentials")
+
     def queued(self) -> "CallLogQuerySet":
         return self.filter(status=CallStatus.QUEUED)
 
@@ -126,6 +133,7 @@ class CallLog(models.Model):
         default=0,
         help_text=_("How often the provider refused it for the moment while it took others."),
     )
+    refused_at = models.DateTimeField(_("refused at"), null=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True)
     answered_at = models.DateTimeField(_("answered at"), null=True)
@@ -256,6 +264,7 @@ class CallLog(models.Model):
                 "system_prompt",
                 "first_message",
                 "refusals",
+                "refused_at",
             ]
         )
 

@@ -11,12 +11,18 @@ from calls.fields import EncryptedTextField
 
 
 class ProviderAccountManager(models.Manager["ProviderAccount"]):
+    def lock(self, pk: int) -> "ProviderAccount":
+        """The account as it stands, locked to the end of the transaction."""
+        rows = self.select_for_update(no_key=True).defer("credentials")
+        return rows.get(pk=pk)
+
     def default(self) -> "ProviderAccount":
         """The account that places calls: the default one, else one of CALL_PROVIDER's."""
-        if account := self.filter(is_default=True).first():
+        accounts = self.defer("credentials")  # which may be unreadable, and is not needed to decide
+        if account := accounts.filter(is_default=True).first():
             return account
         name = settings.CALL_PROVIDER
-        return self.get_or_create(name=name, defaults={"provider": name})[0]
+        return accounts.get_or_create(name=name, defaults={"provider": name})[0]
 
 
 class ProviderAccount(models.Model):
@@ -57,6 +63,9 @@ class ProviderAccount(models.Model):
         _("holds"), default=0, editable=False, help_text=_("Holds in a row without a success.")
     )
     held_since = models.DateTimeField(_("held since"), null=True, editable=False)
+    held_at = models.DateTimeField(
+        _("held at"), null=True, editable=False, help_text=_("When the last hold began.")
+    )
     held_until = models.DateTimeField(
         _("held until"),
         null=True,
@@ -114,7 +123,8 @@ class ProviderAccount(models.Model):
 
     def release(self) -> None:
         """End the hold; to be saved."""
-        self.holds, self.held_since, self.held_until, self.held_reason = 0, None, None, ""
+        self.held_since = self.held_at = self.held_until = None
+        self.holds, self.held_reason = 0, ""
 
 
 class ProviderEvent(models.Model):

@@ -65,7 +65,7 @@ def test_only_the_last_attempt_of_a_call_counts() -> None:
     assert people(copy) == [campaign.calls.get(status="busy").phone_number]
 
 
-@pytest.mark.parametrize("reason", ["unknown", "timed out"])
+@pytest.mark.parametrize("reason", ["unknown", "timed_out"])
 def test_who_may_have_been_spoken_to_is_left_out(reason: str) -> None:
     campaign = make_ended(
         {}, {"status": CallStatus.FAILED, "ended_reason": reason}, {"ended_reason": "line busy"}

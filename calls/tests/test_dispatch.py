@@ -129,7 +129,7 @@ def test_a_dispatch_takes_few_statements(django_assert_max_num_queries, dispatch
     for _ in range(3):
         make_batches(3)
     ProviderAccount.objects.default()
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         assert len(dispatched()) == 8
 
 

@@ -16,7 +16,7 @@ from contacts.models import Suppression
 from templates.tests.factories import make_template
 
 pytestmark = pytest.mark.django_db
-NOW = timezone.now()
+NOW = timezone.now() - timedelta(minutes=2)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def account() -> ProviderAccount:
 
 @pytest.fixture
 def call(account: ProviderAccount) -> CallLog:
-    return make_call(status=CallStatus.DIALING)
+    return make_call(status=CallStatus.DIALING, started_at=NOW)
 
 
 def ringing(call: CallLog, **fields: Any) -> Event:

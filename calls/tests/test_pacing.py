@@ -40,7 +40,7 @@ def make_account(**fields: Any) -> ProviderAccount:
 
 def room(account: ProviderAccount, wanted: int = 10) -> Room:
     with transaction.atomic():
-        return find_room(account.pk, database_now(), wanted)[1]
+        return find_room(ProviderAccount.objects.get(pk=account.pk), wanted)[1]
 
 
 def use(account: ProviderAccount, calls: int) -> None:
@@ -113,9 +113,9 @@ def test_a_clock_that_goes_back_fills_no_bucket_and_empties_none(let_pass) -> No
 
 def test_failures_in_a_row_hold_the_account() -> None:
     account = make_account()
-    note_results(account, [CLOSED] * (FAILURES_TO_HOLD - 1))
+    note_results(account, [CLOSED] * (FAILURES_TO_HOLD - 1), database_now())
     assert room(account).calls
-    note_results(account, [CLOSED])
+    note_results(account, [CLOSED], database_now())
     assert room(account) == Room(0)
     account.refresh_from_db()
     assert "closed" in str(account.hold_sentence)
@@ -125,25 +125,25 @@ def test_failures_in_a_row_hold_the_account() -> None:
 def test_a_success_in_between_begins_the_row_anew(told: Placement | Exception) -> None:
     account = make_account()
     for _ in range(3):
-        note_results(account, [CLOSED] * (FAILURES_TO_HOLD - 1) + [told])
+        note_results(account, [CLOSED] * (FAILURES_TO_HOLD - 1) + [told], database_now())
     assert room(account).calls
 
 
 def test_answers_that_never_came_hold_the_account_too() -> None:
     account = make_account()
-    note_results(account, [TimeoutError()] * FAILURES_TO_HOLD)
+    note_results(account, [TimeoutError()] * FAILURES_TO_HOLD, database_now())
     assert room(account).calls == 0
 
 
 def test_calls_that_were_not_handed_over_say_nothing_of_the_provider() -> None:
     account = make_account()
-    note_results(account, [NotAsked("late")] * 50)
+    note_results(account, [NotAsked("late")] * 50, database_now())
     assert room(account).calls
 
 
 def test_an_error_of_the_account_holds_it_at_once() -> None:
     account = make_account()
-    note_results(account, [PLACED, AccountError("no credit")])
+    note_results(account, [PLACED, AccountError("no credit")], database_now())
     assert room(account).calls == 0
     account.refresh_from_db()
     assert "no credit" in str(account.hold_sentence)
@@ -151,7 +151,7 @@ def test_an_error_of_the_account_holds_it_at_once() -> None:
 
 
 def hold(account: ProviderAccount) -> None:
-    note_results(account, [AccountError("no credit")])
+    note_results(account, [AccountError("no credit")], database_now())
 
 
 def test_after_the_hold_one_call_is_tried_and_no_other_meanwhile(let_pass) -> None:
@@ -168,7 +168,7 @@ def test_a_probe_that_succeeds_releases_the_account(let_pass) -> None:
     hold(account)
     let_pass(seconds=HOLD_SECONDS[0] + 1)
     use(account, 1)
-    note_results(account, [PLACED])
+    note_results(account, [PLACED], database_now())
     assert room(account, 50) == Room(50)
     account.refresh_from_db()
     assert (account.failures, account.holds, str(account.hold_sentence)) == (0, 0, "")
