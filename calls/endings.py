@@ -1,7 +1,7 @@
 """What the end of an attempt brings with it, in the transaction that ends it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from calls.dispatch import call_for, dispatch_on_commit
@@ -41,9 +41,16 @@ ENDING_FIELDS = (
     "summary",
     "transcript",
     "recording_url",
+    "evaluate_at",
+    "cost",
+    "cost_currency",
     "hang_up_at",
     "poll_at",
 )
+# How long an analysis that the provider has promised is waited for, and how long the evaluation
+# may take that follows if it does not come. Webhooks wait too: each attempt is told of once.
+ANALYSIS_WITHIN = timedelta(minutes=2)
+EVALUATION_WITHIN = timedelta(minutes=2)
 
 
 def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
@@ -56,8 +63,9 @@ def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
         return
     for call, ending, ended_at in endings:
         _write_ending(call, ending, ended_at)
+        _plan_evaluation(call, ending)
     calls = [call for call, _, _ in endings]
-    _suppress(calls)
+    suppress(calls)
     CallLog.objects.write(calls, ENDING_FIELDS)
     write_retries([call for call, ending, _ in endings if not ending.is_final])
     _announce(calls)
@@ -65,25 +73,66 @@ def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
 
 
 def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:
-    listed = {outcome["word"] for outcome in call.campaign.template_version.outcomes}
-    answered = ending.status is CallStatus.COMPLETED
     call.status, call.ended_at, call.poll_at = ending.status, ended_at, None
     call.ended_reason = _storable(ending.reason)[:120]
     call.answered_at = ending.answered_at or call.answered_at
     call.duration_seconds = ending.duration_seconds
-    call.outcome = ending.outcome if answered and ending.outcome in listed else ""
-    call.call_back_at = ending.call_back_at if answered else None
-    call.outcome_reasoning = _storable(ending.outcome_reasoning)
-    call.sentiment = ending.sentiment if answered else ""
-    call.sentiment_reasoning = _storable(ending.sentiment_reasoning)
-    call.summary = _storable(ending.summary)
-    call.transcript = _storable(ending.transcript)
-    call.recording_url = ending.recording_url
+    write_analysis(call, ending)
+
+
+def write_analysis(call: CallLog, ending: Ending) -> None:
+    """Take over what was said in a call that has ended; what is not told stays as it is."""
+    listed = {outcome["word"] for outcome in call.campaign.template_version.outcomes}
+    if call.status == CallStatus.COMPLETED:
+        call.outcome = ending.outcome if ending.outcome in listed else call.outcome
+        call.call_back_at = ending.call_back_at or call.call_back_at
+        call.sentiment = ending.sentiment or call.sentiment
+    call.outcome_reasoning = _storable(ending.outcome_reasoning) or call.outcome_reasoning
+    call.sentiment_reasoning = _storable(ending.sentiment_reasoning) or call.sentiment_reasoning
+    call.summary = _storable(ending.summary) or call.summary
+    call.transcript = _storable(ending.transcript) or call.transcript
+    call.recording_url = ending.recording_url or call.recording_url
+    if ending.cost is not None:
+        call.cost, call.cost_currency = ending.cost, ending.cost_currency
+
+
+def _plan_evaluation(call: CallLog, ending: Ending) -> None:
+    """Have the outcome of a conversation found that nobody has told in the template's words: by
+    the provider's own analysis if one follows, else in the transcript.
+    """
+    call.evaluate_at = None
+    if call.status == CallStatus.COMPLETED and not call.outcome:
+        if not call.campaign.template_version.outcomes:
+            return
+        if ending.analysis_follows:
+            call.evaluate_at = database_now() + ANALYSIS_WITHIN
+        elif call.transcript:
+            call.evaluate_at = database_now()
+            wake("evaluate_calls")
 
 
 def _storable(text: str) -> str:
     """The text without what no database keeps: NUL and halves of surrogate pairs."""
     return text.replace("\0", "").encode(errors="ignore").decode()
+
+
+def end_analysis(call: CallLog, ending: Ending) -> None:
+    """Complete an ended call by what was said in it, with all that follows, and let its webhooks
+    go. Told after they went, it changes the row and may suppress, but grants no retry.
+
+    The caller holds the lock on the row. `call.campaign.template_version` is read.
+    """
+    was_awaited, had_outcome = call.evaluate_at is not None, bool(call.outcome)
+    write_analysis(call, ending)
+    call.evaluate_at = None
+    CallLog.objects.write([call], ENDING_FIELDS)
+    if not had_outcome:
+        suppress([call])
+    if was_awaited:
+        write_retries([call])
+        waiting = WebhookDelivery.objects.pending().filter(call=call, tries=0)
+        waiting.update(next_attempt_at=database_now())
+        wake("deliver_webhooks")
 
 
 def suppress_late(call: CallLog, ending: Ending) -> None:
@@ -95,7 +144,7 @@ def suppress_late(call: CallLog, ending: Ending) -> None:
         Suppression.objects.create(contact_id=call.contact_id, reason=reason, note=note)
 
 
-def _suppress(calls: Iterable[CallLog]) -> None:
+def suppress(calls: Iterable[CallLog]) -> None:
     suppressions = [
         Suppression(
             contact_id=call.contact_id,
@@ -115,7 +164,12 @@ def _announce(calls: Iterable[CallLog]) -> None:
     endpoints = WebhookEndpoint.objects.subscribed(event)
     now = database_now()
     deliveries = [
-        WebhookDelivery(endpoint=endpoint, event_type=event, call=call, next_attempt_at=now)
+        WebhookDelivery(
+            endpoint=endpoint,
+            event_type=event,
+            call=call,
+            next_attempt_at=call.evaluate_at + EVALUATION_WITHIN if call.evaluate_at else now,
+        )
         for call in calls
         for endpoint in endpoints
     ]

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from calls.endings import OVERLAPPING, end_calls, suppress_late
+from calls.endings import OVERLAPPING, end_analysis, end_calls, suppress_late
 from calls.models import CallLog, ProviderAccount, ProviderEvent
 from calls.providers.base import Ending, Event, EventKind
 from calls.statuses import CallStatus, is_forward
@@ -48,9 +48,13 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
     )
     moved: dict[UUID, CallLog] = {}
     ended: dict[UUID, tuple[CallLog, Ending, datetime]] = {}
+    analyses: dict[UUID, tuple[CallLog, Event]] = {}
     now = database_now()
     for call, event in sorted(found, key=lambda pair: pair[1].occurred_at):
         if call is None or call.pk in ended:
+            continue
+        if event.kind is EventKind.ANALYZED:
+            analyses[call.pk] = (call, event)
             continue
         if call.is_ended:
             if event.ending and event.event_id not in known:
@@ -80,6 +84,10 @@ def record_events(account: ProviderAccount, events: Sequence[Event]) -> None:
         ],
     )
     end_calls(list(ended.values()))
+    for call, event in analyses.values():
+        # Of a call that has not ended for us it is asked for again, when the end has come.
+        if call.is_ended and event.ending and not (call.outcome and event.event_id in known):
+            end_analysis(call, event.ending)
 
 
 def _known(account: ProviderAccount, events: Sequence[Event]) -> set[str]:

@@ -16,6 +16,7 @@ def overdue_tasks() -> Iterator[str]:
         "cancel_calls": CallLog.objects.to_cancel(),
         "hang_up": CallLog.objects.to_hang_up(now),
         "poll_calls": CallLog.objects.to_poll(now),
+        "evaluate_calls": CallLog.objects.to_evaluate(now),
         "deliver_webhooks": WebhookDelivery.objects.due(now),
     }
     busy = SingletonTask.objects.filter(lease_until__gte=Now()).values_list("name", flat=True)

@@ -2,7 +2,7 @@
 
 import logging
 
-from calls import control, dialling, lines, polling, sweeper
+from calls import analysis, control, dialling, lines, polling, sweeper
 from calls.overdue import overdue_task
 from calls.queue import wake
 from calls.webhooks import delivery
@@ -42,6 +42,11 @@ def hang_up() -> None:
     lines.hang_up()
 
 
+def evaluate_calls() -> None:
+    """Find the outcomes of conversations whose providers did not tell them."""
+    analysis.evaluate_calls()
+
+
 def deliver_webhooks() -> None:
     """Send the webhooks that are due."""
     delivery.deliver_webhooks()
@@ -56,5 +61,6 @@ FIRST = {
     "cancel_calls": cancel_calls,
     "hang_up": hang_up,
     "poll_calls": poll_calls,
+    "evaluate_calls": evaluate_calls,
     "deliver_webhooks": deliver_webhooks,
 }

@@ -63,6 +63,10 @@ class CallLogQuerySet(models.QuerySet["CallLog"]):
         """Lines that the provider is to be asked to close by now."""
         return self.filter(hang_up_at__lte=now)
 
+    def to_evaluate(self, now: datetime) -> "CallLogQuerySet":
+        """Conversations whose outcome is to be found in the transcript by now."""
+        return self.filter(evaluate_at__lte=now)
+
     def last_attempts(self) -> "CallLogQuerySet":
         """One row per call: its newest attempt."""
         return self.filter(is_last_attempt=True)
@@ -163,6 +167,13 @@ class CallLog(models.Model):
     summary = models.TextField(_("summary"), blank=True)
     transcript = models.TextField(_("transcript"), blank=True)
     recording_url = models.URLField(_("recording"), max_length=2000, blank=True)
+    evaluate_at = models.DateTimeField(
+        _("evaluate at"),
+        null=True,
+        help_text=_("When the outcome is found in the transcript, if nobody has told it by then."),
+    )
+    cost = models.DecimalField(_("cost"), max_digits=12, decimal_places=6, null=True)
+    cost_currency = models.CharField(_("currency of the cost"), max_length=3, blank=True)
 
     objects = CallLogQuerySet.as_manager()
 
@@ -228,6 +239,12 @@ class CallLog(models.Model):
                 fields=["contact"],
                 condition=Q(hang_up_at__isnull=False),
                 name="call_line_open",
+            ),
+            # Conversations whose outcome nobody has told.
+            models.Index(
+                fields=["evaluate_at"],
+                condition=Q(evaluate_at__isnull=False),
+                name="call_to_evaluate",
             ),
             # How many calls an account has under way.
             models.Index(fields=["account"], condition=Q(status__in=LIVE), name="call_live"),
