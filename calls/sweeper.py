@@ -11,8 +11,9 @@ from calls.dispatch import call_for, dispatch
 from calls.endings import announce_campaigns
 from calls.idempotency import prune_keys
 from calls.lifecycle import start_due_campaigns
-from calls.models import CallLog, SingletonTask, WebhookDelivery
+from calls.models import CallLog, Recording, SingletonTask, WebhookDelivery
 from calls.queue import wake
+from calls.recordings.retention import has_expired
 from calls.statuses import OPEN
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignStatus
@@ -38,6 +39,8 @@ def sweep() -> None:
     if SingletonTask.named("mend").take_lease(MEND_EVERY_SECONDS):  # runs out by itself
         _mend_batches()
         prune_keys()
+        if has_expired():
+            wake("prune_recordings")
 
 
 def overdue_tasks() -> Iterator[str]:
@@ -48,6 +51,7 @@ def overdue_tasks() -> Iterator[str]:
         "hang_up": CallLog.objects.to_hang_up(now),
         "poll_calls": CallLog.objects.to_poll(now),
         "deliver_webhooks": WebhookDelivery.objects.due(now),
+        "copy_recordings": Recording.objects.due(now),
     }
     busy = SingletonTask.objects.filter(lease_until__gte=Now()).values_list("name", flat=True)
     idle = due.keys() - set(busy)
@@ -55,8 +59,8 @@ def overdue_tasks() -> Iterator[str]:
 
 
 def overdue_task() -> str | None:
-    """The most urgent of the overdue tasks."""
-    return next(overdue_tasks(), None)
+    """The most urgent of the overdue tasks that calls under way wait for."""
+    return next((task for task in overdue_tasks() if task != "copy_recordings"), None)
 
 
 def _mend_batches() -> None:
