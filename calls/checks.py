@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
+from django.core.files.storage import storages
 
 from calls.providers import PROVIDERS
 
@@ -46,6 +47,23 @@ def check_broker(**_: Any) -> list[Warning]:
                 "REDIS_URL is set, but the database is SQLite, which one machine alone can use.",
                 hint="Set DATABASE_URL to PostgreSQL before a second machine joins.",
                 id="calls.W001",
+            )
+        ]
+    return []
+
+
+@register()
+def check_recordings_storage(**_: Any) -> list[Error]:
+    """The text of what the class says may hold a key of the options: it stays unsaid."""
+    try:
+        storages["recordings"]
+    except Exception as error:
+        return [
+            Error(
+                f"RECORDINGS_STORAGE takes no such RECORDINGS_STORAGE_OPTIONS"
+                f" ({type(error).__name__}).",
+                hint="See what options the storage class has.",
+                id="calls.E003",
             )
         ]
     return []

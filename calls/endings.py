@@ -9,6 +9,7 @@ from calls.models import CallLog, WebhookDelivery, WebhookEndpoint
 from calls.models.webhook import EventType
 from calls.providers.base import Ending
 from calls.queue import wake
+from calls.recordings import note_recordings
 from calls.retries import write_retries
 from calls.statuses import CallStatus
 from campaigns.clock import database_now
@@ -54,7 +55,8 @@ EVALUATION_WITHIN = timedelta(minutes=2)
 
 
 def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
-    """End attempts, each at its time, with all that follows: suppressions, retries, webhooks.
+    """End attempts, each at its time, with all that follows: suppressions, retries, webhooks,
+    recordings to copy.
 
     The caller holds the locks on the rows, in a transaction, and has seen that they have not
     ended. `call.campaign.template_version` is read: fetch it with the calls.
@@ -70,6 +72,7 @@ def end_calls(endings: Sequence[tuple[CallLog, Ending, datetime]]) -> None:
     write_retries([call for call, ending, _ in endings if not ending.is_final])
     _announce(calls)
     _wake_waiting(calls)
+    note_recordings(calls)
 
 
 def _write_ending(call: CallLog, ending: Ending, ended_at: datetime) -> None:

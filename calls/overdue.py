@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from calls.models import CallLog, SingletonTask, WebhookDelivery
+from calls.models import CallLog, Recording, SingletonTask, WebhookDelivery
 from campaigns.clock import database_now
 
 
@@ -18,6 +18,7 @@ def overdue_tasks() -> Iterator[str]:
         "poll_calls": CallLog.objects.to_poll(now),
         "evaluate_calls": CallLog.objects.to_evaluate(now),
         "deliver_webhooks": WebhookDelivery.objects.due(now),
+        "copy_recordings": Recording.objects.due(now),
     }
     busy = SingletonTask.objects.filter(lease_until__gte=Now()).values_list("name", flat=True)
     idle = due.keys() - set(busy)
@@ -25,5 +26,5 @@ def overdue_tasks() -> Iterator[str]:
 
 
 def overdue_task() -> str | None:
-    """The most urgent of the overdue tasks."""
-    return next(overdue_tasks(), None)
+    """The most urgent of the overdue tasks that calls under way wait for."""
+    return next((task for task in overdue_tasks() if task != "copy_recordings"), None)

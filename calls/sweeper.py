@@ -12,6 +12,7 @@ from calls.lifecycle import start_due_campaigns
 from calls.models import CallLog, SingletonTask
 from calls.overdue import overdue_tasks
 from calls.queue import wake
+from calls.recordings.retention import has_expired
 from calls.statuses import OPEN
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignStatus
@@ -37,6 +38,8 @@ def sweep() -> None:
     if SingletonTask.named("mend").take_lease(MEND_EVERY_SECONDS):  # runs out by itself
         _mend_batches()
         prune_keys()
+        if has_expired():
+            wake("prune_recordings")
 
 
 def _mend_batches() -> None:

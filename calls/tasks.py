@@ -5,6 +5,7 @@ import logging
 from calls import analysis, control, dialling, lines, polling, sweeper
 from calls.overdue import overdue_task
 from calls.queue import wake
+from calls.recordings import copying, retention
 from calls.webhooks import delivery
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,16 @@ def evaluate_calls() -> None:
 def deliver_webhooks() -> None:
     """Send the webhooks that are due."""
     delivery.deliver_webhooks()
+
+
+def copy_recordings() -> None:
+    """Copy the recordings that are due into our storage."""
+    copying.copy_recordings()
+
+
+def prune_recordings() -> None:
+    """Delete the recordings that have been kept for long enough."""
+    retention.prune_recordings()
 
 
 def sweep() -> None:

@@ -16,6 +16,7 @@ import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
+from django.utils.module_loading import import_string
 
 Value = TypeVar("Value")
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -94,7 +95,7 @@ ROOT_URLCONF = "collections_platform.urls"
 WSGI_APPLICATION = "collections_platform.wsgi.application"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
@@ -260,6 +261,33 @@ except ValueError:
     refuse(
         "WEBHOOK_ALLOWED_NETWORKS", "must hold networks such as 10.1.0.0/16, with commas between"
     )
+
+# --- Recordings ---------------------------------------------------------------------------------
+
+MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(BASE_DIR / "media"))
+if not os.path.isabs(MEDIA_ROOT):
+    refuse("MEDIA_ROOT", "must be the absolute path of a folder")
+RECORDING_MAX_BYTES = number("RECORDING_MAX_BYTES", 100 * 1024 * 1024, 1024, 2**31 - 1)
+RECORDING_RETENTION_DAYS = number("RECORDING_RETENTION_DAYS", 365, 0, 36_500)
+RECORDINGS_STORAGE = env.str("RECORDINGS_STORAGE", default="")
+OPTIONS_RULE = "must be a JSON object with the options of RECORDINGS_STORAGE"
+storage_options = read("RECORDINGS_STORAGE_OPTIONS", env.json, {}, OPTIONS_RULE)
+if not isinstance(storage_options, dict) or (storage_options and not RECORDINGS_STORAGE):
+    refuse("RECORDINGS_STORAGE_OPTIONS", OPTIONS_RULE)
+if RECORDINGS_STORAGE:
+    try:
+        import_string(RECORDINGS_STORAGE)
+    except ImportError:
+        refuse(
+            "RECORDINGS_STORAGE",
+            "must name a storage class that can be imported, and its package be installed",
+        )
+else:  # below MEDIA_ROOT, for the user alone that the platform runs as
+    storage_options = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+STORAGES["recordings"] = {
+    "BACKEND": RECORDINGS_STORAGE or "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": storage_options,
+}
 
 # --- Mail to staff ------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ os.environ |= {
     "TIME_ZONE": "UTC",
     "LOG_LEVEL": "INFO",
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{FOLDER}/db.sqlite3",
+    "MEDIA_ROOT": f"{FOLDER}/media",
     "REDIS_URL": os.environ.get("TEST_REDIS_URL", ""),
     "QUEUE_NAME": SESSION,
 }

@@ -6,15 +6,21 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import path
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
 
 from calls.admin.links import link_to_call
-from calls.models import CallLog, ProviderEvent, WebhookDelivery
+from calls.admin.playing import LISTEN, play
+from calls.models import CallLog, ProviderEvent, Recording, RecordingStatus, WebhookDelivery
 from calls.providers import reaches_people
 from campaigns.admin import Record
 from campaigns.models import Campaign
@@ -155,7 +161,6 @@ class CallLogAdmin(Record, admin.ModelAdmin):
                     "sentiment_reasoning",
                     "summary",
                     "transcript",
-                    "recording_url",
                 ]
             },
         ),
@@ -189,7 +194,21 @@ class CallLogAdmin(Record, admin.ModelAdmin):
         obj: Any = None,
     ) -> HttpResponse:
         context["is_simulated"] = obj.account and not reaches_people(obj.account.provider)
+        context["recording"] = Recording.objects.filter(pk=obj.pk).first()
+        context["may_listen"] = request.user.has_perm(LISTEN)
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def get_urls(self) -> list[Any]:
+        play = self.admin_site.admin_view(require_safe(self.play_recording))
+        address = path("<uuid:pk>/recording/", play, name="calls_calllog_recording")
+        return [address, *super().get_urls()]
+
+    def play_recording(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        """The recording of a call, for those who may listen to it; whoever does is logged."""
+        if not self.has_view_permission(request) or not request.user.has_perm(LISTEN):
+            raise PermissionDenied
+        stored = Recording.objects.filter(status=RecordingStatus.STORED).select_related("call")
+        return play(request, get_object_or_404(stored, pk=pk))
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def status_shown(self, call: CallLog) -> str:

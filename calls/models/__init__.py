@@ -1,6 +1,7 @@
 from calls.models.call_log import CallLog
 from calls.models.idempotency import IdempotencyKey
 from calls.models.provider import ProviderAccount, ProviderEvent
+from calls.models.recording import Recording, RecordingStatus
 from calls.models.task import SingletonTask
 from calls.models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
@@ -10,6 +11,8 @@ __all__ = [
     "IdempotencyKey",
     "ProviderAccount",
     "ProviderEvent",
+    "Recording",
+    "RecordingStatus",
     "SingletonTask",
     "WebhookDelivery",
     "WebhookEndpoint",

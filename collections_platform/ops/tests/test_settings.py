@@ -48,6 +48,16 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ("WORKER_STOP_SECONDS", "-1"),
         ("BULK_MAX_CONTACTS", "-7"),
         ("BULK_MAX_BODY_BYTES", "77"),
+        ("MEDIA_ROOT", "recordings"),
+        ("RECORDING_MAX_BYTES", "77"),
+        ("RECORDING_RETENTION_DAYS", "-1"),
+        ("RECORDING_RETENTION_DAYS", "a year"),
+        ("RECORDINGS_STORAGE", "nowhere.S3Storage"),
+        ("RECORDINGS_STORAGE", "django.core.files.storage.NoSuchStorage"),
+        ("RECORDINGS_STORAGE", "S3Storage"),
+        ("RECORDINGS_STORAGE_OPTIONS", "[1]"),
+        ("RECORDINGS_STORAGE_OPTIONS", "{bucket}"),
+        ("RECORDINGS_STORAGE_OPTIONS", '{"needs": "a storage"}'),
         ("TRUSTED_PROXIES", "my-proxy"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
@@ -69,4 +79,7 @@ def test_good_values_start() -> None:
         "ADMINS": "a@x.example, b@x.example",
     }
     assert start(WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, ::1/128", **mail).returncode == 0
+    storage = "django.core.files.storage.InMemoryStorage"
+    options = '{"base_url": "https://files.example/"}'
+    assert start(RECORDINGS_STORAGE=storage, RECORDINGS_STORAGE_OPTIONS=options).returncode == 0
     assert start(DEBUG="1", SECRET_KEY="", JWT_KEYS="", ENCRYPTION_KEYS="").returncode == 0
