@@ -14,10 +14,12 @@ import jsonschema
 import pytest
 import yaml
 from django.core.exceptions import ValidationError
+from django.test import Client
 from django.utils import timezone
 
-from calls.models import ProviderAccount
-from calls.providers import provider_of
+from calls.dialling import place_batch
+from calls.models import CallLog, ProviderAccount
+from calls.providers import make_provider, provider_of
 from calls.providers.base import (
     Access,
     AccountError,
@@ -35,6 +37,7 @@ from calls.providers.retell.bodies import LANGUAGES, call_body, language_of, sea
 from calls.providers.retell.reasons import RULES, rule_of
 from calls.providers.retell.signatures import find_fault, sign
 from calls.statuses import CallStatus
+from calls.tests.factories import launch
 from calls.tests.fake_retell import (
     AGENT_ID,
     FAULTS,
@@ -46,6 +49,8 @@ from calls.tests.fake_retell import (
     signature,
 )
 from calls.tests.far_side import Says
+from campaigns.models import Batch
+from templates.tests.factories import make_template
 
 CALLBACK = "https://calls.example.com/hooks/7"
 SAID_NOTHING = ("", "", None)
@@ -948,6 +953,78 @@ def test_an_account_of_retell_is_found_by_its_name() -> None:
         name="Retell", provider="retell", settings={"agent_id": "a"}, credentials=credentials
     )
     assert isinstance(provider_of(account), RetellProvider)
+
+
+def test_the_documentation_lists_every_reason() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    section = page.partition("## Retell\n")[2].partition("\n## ")[0]
+    named = {told for told in RULES if not told.startswith("error_")}
+    words = {rule.reason for rule in RULES.values()}
+    assert {word for word in named | words if f"`{word}`" not in section} == set()
+
+
+# With the engine around it.
+
+
+@pytest.fixture
+def account(retell: FakeRetell, settings: Any) -> Iterator[ProviderAccount]:
+    settings.PUBLIC_URL = "https://calls.example.com"
+    known, credentials = retell.account_fields()
+    yield ProviderAccount.objects.create(
+        name="Retell",
+        provider="retell",
+        is_default=True,
+        settings=known,
+        credentials=json.dumps(credentials),
+    )
+    make_provider.cache_clear()
+
+
+def post(client: Client, account: ProviderAccount, message: Message) -> int:
+    headers, body = message
+    answer = client.post(
+        f"/hooks/{account.pk}", body, content_type="application/json", headers=headers
+    )
+    return answer.status_code
+
+
+@pytest.mark.django_db
+def test_a_launched_call_goes_its_way_by_webhooks(
+    retell: FakeRetell, account: ProviderAccount, client: Client
+) -> None:
+    make_template(is_default=True)
+    launch({"numberToCall": "+966500000001"})
+    place_batch(Batch.objects.get().pk)
+    call = CallLog.objects.get()
+    assert (call.status, call.number_from) == (CallStatus.DIALING, NUMBER)
+    told = retell.calls[call.pk]["retell_llm_dynamic_variables"]
+    assert told["system_prompt"] == call.system_prompt
+    answered = retell.answer(call.pk)
+    assert post(client, account, retell.forge(answered)) == 401
+    assert CallLog.objects.get().status == CallStatus.DIALING
+    assert post(client, account, answered) == 200
+    assert CallLog.objects.get().status == CallStatus.IN_PROGRESS
+    ended = retell.end(call.pk)
+    assert [post(client, account, ended), post(client, account, ended)] == [200, 200]
+    call = CallLog.objects.get()
+    assert (call.status, call.ended_reason) == (CallStatus.COMPLETED, "customer_hung_up")
+    assert (call.duration_seconds, call.transcript[:5]) == (61, "Agent")
+    assert call.answered_at
+    assert account.events.count() == 2
+
+
+@pytest.mark.django_db
+def test_a_refused_key_holds_the_account_and_loses_no_call(
+    retell: FakeRetell, account: ProviderAccount
+) -> None:
+    make_template(is_default=True)
+    launch({"numberToCall": "+966500000001"})
+    retell.answer_next("unauthorized")
+    place_batch(Batch.objects.get().pk)
+    account.refresh_from_db()
+    assert account.is_held
+    assert "refuses the API key" in account.hold_sentence
+    assert CallLog.objects.get().status == CallStatus.QUEUED
 
 
 # Retell's own description of its API. It is older than the API: it lacks `/v3/list-calls` and
