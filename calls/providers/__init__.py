@@ -8,6 +8,7 @@ from django.conf import settings
 
 from calls.providers.base import Access, Provider
 from calls.providers.http import HttpProvider
+from calls.providers.retell import RetellProvider
 from calls.providers.simulated import SimulatedProvider
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 PROVIDERS: dict[str, type[Provider]] = {
     "simulated": SimulatedProvider,
     "http": HttpProvider,
+    "retell": RetellProvider,
 }
 
 
