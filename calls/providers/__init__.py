@@ -10,6 +10,7 @@ from calls.providers.base import Access, Provider
 from calls.providers.http import HttpProvider
 from calls.providers.retell import RetellProvider
 from calls.providers.simulated import SimulatedProvider
+from calls.providers.vapi import VapiProvider
 
 if TYPE_CHECKING:
     from calls.models import ProviderAccount
@@ -18,6 +19,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "simulated": SimulatedProvider,
     "http": HttpProvider,
     "retell": RetellProvider,
+    "vapi": VapiProvider,
 }
 
 
