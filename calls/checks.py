@@ -1,12 +1,15 @@
 """Settings that must agree with each other."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
 from django.core.files.storage import storages
+from django.core.exceptions import ValidationError
 
 from calls.providers import PROVIDERS
+from calls.providers.base import AccountField
 
 
 @register()
@@ -22,7 +25,43 @@ def check_call_provider(**_: Any) -> list[Error]:
                 id="calls.E002",
             )
         ]
-    return []
+    told = {False: settings.CALL_PROVIDER_SETTINGS, True: settings.CALL_PROVIDER_CREDENTIALS}
+    fields = PROVIDERS[settings.CALL_PROVIDER].fields
+    return [
+        Error(f"{VARIABLES[is_secret]} {fault}.", id="calls.E003")
+        for is_secret, values in told.items()
+        if values  # what the environment leaves out stands in the admin
+        for fault in _faults([f for f in fields if f.is_secret is is_secret], values)
+    ]
+
+
+VARIABLES = {False: "CALL_PROVIDER_SETTINGS", True: "CALL_PROVIDER_CREDENTIALS"}
+
+
+def _faults(fields: list[AccountField], values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the values of an account; none of them is told, for they may be secret."""
+    known = {field.name: field for field in fields}
+    if values.keys() - known.keys():
+        names = ", ".join(f"“{name}”" for name in known)
+        yield f"may hold {names} and nothing else" if known else "must be left empty"
+    for name, field in known.items():
+        value = values.get(name)
+        if value is None or value == "":
+            if field.is_required:
+                yield f"lacks “{name}”"
+        elif not _is_right(field, value):
+            yield f"has no “{name}” that can be used"
+
+
+def _is_right(field: AccountField, value: Any) -> bool:
+    if not isinstance(value, str) or (field.choices and value not in field.choices):
+        return False
+    try:
+        if field.check:
+            field.check(value)
+    except ValidationError:
+        return False
+    return True
 
 
 @register()

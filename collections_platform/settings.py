@@ -4,6 +4,7 @@ A wrong value stops the start with one sentence that names the variable and what
 The table in README.md lists the variables.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -53,6 +54,20 @@ def number(name: str, default: int, low: int, high: int) -> int:
 
 def networks(name: str, default: list[str]) -> list[IPv4Network | IPv6Network]:
     return [ip_network(text.strip()) for text in env.list(name, default=default)]
+
+
+def json_object(name: str, default: dict[str, Any]) -> dict[str, Any]:
+    value = json.loads(env.str(name, default="") or "{}")
+    if not isinstance(value, dict):
+        raise ValueError
+    return value or default
+
+
+def texts(name: str, default: dict[str, str]) -> dict[str, str]:
+    value = json_object(name, default)
+    if not all(isinstance(text, str) for text in value.values()):
+        raise ValueError
+    return value
 
 
 DEBUG = flag("DEBUG")
@@ -241,6 +256,12 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 if PUBLIC_URL and not PUBLIC_URL.startswith(("https://", "http://")):
     refuse("PUBLIC_URL", "must start with https:// (or http:// inside a network of your own)")
 CALL_PROVIDER = env.str("CALL_PROVIDER", default="simulated")
+CALL_PROVIDER_SETTINGS = read(
+    "CALL_PROVIDER_SETTINGS", json_object, {}, 'must be a JSON object such as {"url": "https://…"}'
+)
+CALL_PROVIDER_CREDENTIALS = read(
+    "CALL_PROVIDER_CREDENTIALS", texts, {}, 'must be a JSON object of texts: {"secret": "…"}'
+)
 ALLOW_SIMULATED = flag("ALLOW_SIMULATED", default=DEBUG)
 SIMULATED_SEED = env.str("SIMULATED_SEED", default="demo")
 SIMULATED_TIME_SCALE = read(

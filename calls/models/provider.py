@@ -1,5 +1,8 @@
 """The accounts calls are placed with, and the events that came from them."""
 
+import json
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -23,6 +26,32 @@ class ProviderAccountManager(models.Manager["ProviderAccount"]):
             return account
         name = settings.CALL_PROVIDER
         return accounts.get_or_create(name=name, defaults={"provider": name})[0]
+        """The account that places calls: the default one, else one of CALL_PROVIDER's, which has
+        what the environment says of it.
+        """
+        if account := self.filter(is_default=True).first():
+            return account
+        name = settings.CALL_PROVIDER
+        account = self.get_or_create(name=name, defaults={"provider": name})[0]
+        if account.provider == name:
+            self._follow_environment(account)
+        return account
+
+    def _follow_environment(self, account: "ProviderAccount") -> None:
+        """Write down what the environment says and the account does not; what it leaves out
+        stays as staff have it.
+        """
+        changed: dict[str, Any] = {}
+        told = settings.CALL_PROVIDER_SETTINGS
+        if told and told != account.settings:
+            changed["settings"] = told
+        secrets = settings.CALL_PROVIDER_CREDENTIALS
+        if secrets and secrets != json.loads(account.credentials or "{}"):
+            changed["credentials"] = json.dumps(secrets)
+        if changed:
+            self.filter(pk=account.pk).update(**changed)
+            for name, value in changed.items():
+                setattr(account, name, value)
 
 
 class ProviderAccount(models.Model):
