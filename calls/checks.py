@@ -5,8 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
-from django.core.files.storage import storages
 from django.core.exceptions import ValidationError
+from django.core.files.storage import storages
 
 from calls.providers import PROVIDERS
 from calls.providers.base import AccountField

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -20,19 +21,14 @@ class ProviderAccountManager(models.Manager["ProviderAccount"]):
         return rows.get(pk=pk)
 
     def default(self) -> "ProviderAccount":
-        """The account that places calls: the default one, else one of CALL_PROVIDER's."""
+        """The account that places calls: the default one, else one of CALL_PROVIDER's, which has
+        what the environment says of it.
+        """
         accounts = self.defer("credentials")  # which may be unreadable, and is not needed to decide
         if account := accounts.filter(is_default=True).first():
             return account
         name = settings.CALL_PROVIDER
-        return accounts.get_or_create(name=name, defaults={"provider": name})[0]
-        """The account that places calls: the default one, else one of CALL_PROVIDER's, which has
-        what the environment says of it.
-        """
-        if account := self.filter(is_default=True).first():
-            return account
-        name = settings.CALL_PROVIDER
-        account = self.get_or_create(name=name, defaults={"provider": name})[0]
+        account = accounts.get_or_create(name=name, defaults={"provider": name})[0]
         if account.provider == name:
             self._follow_environment(account)
         return account
@@ -46,12 +42,20 @@ class ProviderAccountManager(models.Manager["ProviderAccount"]):
         if told and told != account.settings:
             changed["settings"] = told
         secrets = settings.CALL_PROVIDER_CREDENTIALS
-        if secrets and secrets != json.loads(account.credentials or "{}"):
+        if secrets and secrets != _readable(account):
             changed["credentials"] = json.dumps(secrets)
         if changed:
             self.filter(pk=account.pk).update(**changed)
             for name, value in changed.items():
                 setattr(account, name, value)
+
+
+def _readable(account: "ProviderAccount") -> Any:
+    """The account's credentials; None if no key decrypts them."""
+    try:
+        return json.loads(account.credentials or "{}")
+    except InvalidToken:
+        return None
 
 
 class ProviderAccount(models.Model):
