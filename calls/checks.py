@@ -102,7 +102,7 @@ def check_recordings_storage(**_: Any) -> list[Error]:
                 f"RECORDINGS_STORAGE takes no such RECORDINGS_STORAGE_OPTIONS"
                 f" ({type(error).__name__}).",
                 hint="See what options the storage class has.",
-                id="calls.E003",
+                id="calls.E004",
             )
         ]
     return []

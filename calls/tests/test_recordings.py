@@ -16,7 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from calls import sweeper, tasks
+from calls import overdue, tasks
 from calls.checks import check_recordings_storage
 from calls.events import record_event
 from calls.models import ProviderAccount, Recording, SingletonTask
@@ -499,7 +499,7 @@ def test_options_that_the_storage_does_not_take_are_told_without_their_values(
     recordings = settings.STORAGES["recordings"] | {"OPTIONS": options}
     settings.STORAGES = settings.STORAGES | {"recordings": recordings}
     [error] = check_recordings_storage()
-    assert error.id == "calls.E003"
+    assert error.id == "calls.E004"
     assert "secret-bucket" not in str(error)
 
 
@@ -508,14 +508,14 @@ def test_options_that_the_storage_does_not_take_are_told_without_their_values(
 
 def test_the_sweep_calls_a_worker_unless_one_is_at_it() -> None:
     recording = make_recording(batch=make_batch(due_at=None))
-    assert list(sweeper.overdue_tasks()) == ["copy_recordings"]
+    assert list(overdue.overdue_tasks()) == ["copy_recordings"]
     SingletonTask.named("copy_recordings").take_lease(60)
-    assert list(sweeper.overdue_tasks()) == []
+    assert list(overdue.overdue_tasks()) == []
     SingletonTask.objects.all().delete()
     Recording.objects.filter(pk=recording.pk).update(
         next_attempt_at=timezone.now() + timedelta(minutes=1)
     )
-    assert list(sweeper.overdue_tasks()) == []
+    assert list(overdue.overdue_tasks()) == []
 
 
 def test_calls_do_not_wait_for_recordings(server: AudioServer) -> None:
