@@ -9,6 +9,7 @@ from django.conf import settings
 from calls.providers.base import Access, Provider
 from calls.providers.http import HttpProvider
 from calls.providers.simulated import SimulatedProvider
+from calls.providers.vapi import VapiProvider
 
 if TYPE_CHECKING:
     from calls.models import ProviderAccount
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 PROVIDERS: dict[str, type[Provider]] = {
     "simulated": SimulatedProvider,
     "http": HttpProvider,
+    "vapi": VapiProvider,
 }
 
 
