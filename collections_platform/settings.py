@@ -270,6 +270,18 @@ SIMULATED_TIME_SCALE = read(
 if not 0 <= SIMULATED_TIME_SCALE <= 1:
     refuse("SIMULATED_TIME_SCALE", "must be a number from 0 (instant) to 1 (real time)")
 
+# --- Evaluation of conversations ----------------------------------------------------------------
+
+EVALUATOR_URL = env.str("EVALUATOR_URL", default="").rstrip("/")
+if EVALUATOR_URL and not EVALUATOR_URL.startswith(("https://", "http://")):
+    refuse("EVALUATOR_URL", "must start with https:// (or http:// inside a network of your own)")
+EVALUATOR_KEY = env.str("EVALUATOR_KEY", default="").strip()
+if not (EVALUATOR_KEY.isascii() and EVALUATOR_KEY.isprintable()):
+    refuse("EVALUATOR_KEY", "must hold printable ASCII characters only")
+EVALUATOR_MODEL = env.str("EVALUATOR_MODEL", default="").strip()
+if EVALUATOR_URL and not EVALUATOR_MODEL:
+    refuse("EVALUATOR_MODEL", "is missing: EVALUATOR_URL needs the name of a model")
+
 # --- Webhooks -----------------------------------------------------------------------------------
 
 try:

@@ -48,6 +48,8 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ("EMAIL_URL", "smtp://mail.example:port"),
         ("ADMINS", "nobody"),
         ("ADMINS", "a@example.com;b@example.com"),
+        ("EVALUATOR_URL", "api.openai.com/v1"),
+        ("EVALUATOR_KEY", "k\u00e9y"),
         ("QUEUE_WORKERS", "0"),
         ("WORKER_STOP_SECONDS", "-1"),
         ("BULK_MAX_CONTACTS", "-7"),
@@ -73,6 +75,12 @@ def test_a_wrong_value_stops_the_start_with_one_sentence(name: str, value: str) 
     assert name in sentence
     assert sentence.endswith(".")
     assert not value or value not in sentence.replace(name, "")
+
+
+def test_an_evaluator_needs_a_model() -> None:
+    done = start(EVALUATOR_URL="https://api.example/v1")
+    assert (done.returncode, "EVALUATOR_MODEL" in done.stderr) == (1, True)
+    assert start(EVALUATOR_URL="https://api.example/v1", EVALUATOR_MODEL="m").returncode == 0
 
 
 def test_good_values_start() -> None:
