@@ -8,11 +8,11 @@ PY = .venv/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 $(ARGS)
 
-.PHONY: help run demo test chaos lint format lock prepare
+.PHONY: help run demo test conformance chaos lint format lock prepare
 .DEFAULT_GOAL := help
 
 help: ## say what there is to do
-	@sed -n 's/^\([a-z]*\):.*## /make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /make \1 \t/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: prepare ## start everything at http://127.0.0.1:8000 (make run PORT=8001: elsewhere)
 	@exec $(PY) manage.py serve --port $(PORT)
@@ -22,6 +22,9 @@ demo: prepare ## place the example's calls (simulated) and verify the webhooks
 
 test: .venv/.dev ## run every test that needs only Python (make test ARGS="-n auto -k word")
 	@exec $(PY) -m pytest $(ARGS)
+
+conformance: .venv/.dev ## run what every call provider must pass (ARGS="-k http": one of them)
+	@exec $(PY) -m pytest -m conformance calls/tests/conformance $(ARGS)
 
 chaos: .venv/.dev ## kill processes under thousands of calls (make chaos SEED=1 DURATION=60 ARGS=killing)
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) --seconds $(DURATION) $(ARGS)
