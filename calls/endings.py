@@ -129,6 +129,7 @@ def end_analysis(call: CallLog, ending: Ending) -> None:
     write_analysis(call, ending)
     call.evaluate_at = None
     CallLog.objects.write([call], ENDING_FIELDS)
+    note_recordings([call])
     if not had_outcome:
         suppress([call])
     if was_awaited:

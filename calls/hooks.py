@@ -37,7 +37,7 @@ class HookView(APIView):
     schema = None
     authentication_classes = ()
     permission_classes = ()
-    max_body_bytes = 1024 * 1024
+    max_body_bytes = 8 * 1024 * 1024
 
     def post(self, request: Request, account_id: int) -> Response:
         accounts = ProviderAccount.objects.defer("credentials")  # which may be unreadable

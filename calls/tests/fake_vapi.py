@@ -47,13 +47,20 @@ class SaysWith(Says):
 
 FAULTS: dict[str, Fault] = {
     "unauthorized": Says(401, {"message": "Invalid Key.", "statusCode": 401}),
-    "unpaid": Says(402, {"message": "Payment required.", "statusCode": 402}),
+    "no_credit": Says(402, {"message": "Payment required.", "statusCode": 402}),
     "forbidden": Says(403, {"message": "Forbidden resource", "statusCode": 403}),
     "not_found": Says(404, {"message": "Not Found", "statusCode": 404}),
-    "busy": Says(429, {"message": "Too many requests", "statusCode": 429}),
-    "busy_for_a_while": SaysWith(429, {"statusCode": 429}, {"Retry-After": "30"}),
-    "broken": Says(500, {"message": "Internal server error", "statusCode": 500}),
+    "throttled": Says(429, {"message": "Too many requests", "statusCode": 429}),
+    "throttled_for_a_while": SaysWith(429, {"statusCode": 429}, {"Retry-After": "30"}),
+    "server_error": Says(500, {"message": "Internal server error", "statusCode": 500}),
     "unavailable": Says(503),
+    "invalid_number": Says(
+        400,
+        {
+            "message": ["customer.number must be a valid phone number in the E.164 format."],
+            "statusCode": 400,
+        },
+    ),
     "garbage": Says(200, b"<html>"),
     "closed": Drops(),
     "silence": Hangs(),
@@ -106,9 +113,9 @@ class FakeVapi:
             settings["credentialId"] = CREDENTIAL_ID
         return settings, {"apiKey": KEY, "webhookSecret": TOKEN}
 
-    def answer_next(self, fault: Fault | str, *, is_taken: bool = False) -> None:
-        """Answer the next request so; `is_taken`: a call in it is taken all the same."""
-        self._faults.append((FAULTS[fault] if isinstance(fault, str) else fault, is_taken))
+    def answer_next(self, fault: Fault | str, *, takes_call: bool = False) -> None:
+        """Answer the next request so; `takes_call`: a call in it is taken all the same."""
+        self._faults.append((FAULTS[fault] if isinstance(fault, str) else fault, takes_call))
 
     def ring(self, attempt_id: UUID) -> Message:
         return self._move(attempt_id, "ringing")
@@ -181,8 +188,8 @@ class FakeVapi:
 
     def _answer(self, asked: Asked) -> Fault:
         with self._lock:
-            fault, is_taken = self._faults.pop(0) if self._faults else (None, True)
-            answer = self._right_answer(asked) if is_taken else None
+            fault, takes_call = self._faults.pop(0) if self._faults else (None, True)
+            answer = self._right_answer(asked) if takes_call else None
         if fault is not None:
             return fault
         if answer is None:

@@ -63,7 +63,7 @@ def test_an_account_that_is_as_the_environment_says_is_not_written(
     deployed, django_assert_num_queries
 ) -> None:
     ProviderAccount.objects.default()
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         ProviderAccount.objects.default()
 
 

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from calls.dialling import place_batch
+from calls.hooks import HookView
 from calls.models import CallLog, ProviderAccount, ProviderEvent, WebhookDelivery
 from calls.polling import poll_calls
 from calls.statuses import CallStatus
@@ -160,7 +161,7 @@ def test_a_compressed_body_is_415(client, account) -> None:
 
 def test_a_body_of_more_than_a_mebibyte_is_413(client, account, call) -> None:
     event = told(call.pk, "ended", 60)
-    room = 1024 * 1024 - len(json.dumps(event | {"x": ""}))
+    room = HookView.max_body_bytes - len(json.dumps(event | {"x": ""}))
     assert post(client, account, event | {"x": "x" * (room + 1)}).status_code == 413
     assert status_of(call) == "dialing"
     assert post(client, account, event | {"x": "x" * room}).status_code == 200

@@ -382,7 +382,7 @@ def test_a_call_from_another_number_is_placed_by_that_numbers_id(vapi, provider)
         provider.place(make_request(number_from="+12025550111"))
 
 
-@pytest.mark.parametrize("fault", ["broken", "closed", "garbage"])
+@pytest.mark.parametrize("fault", ["server_error", "closed", "garbage"])
 def test_what_fails_before_a_placement_places_nothing(vapi, provider, fault) -> None:
     vapi.answer_next(fault)
     with pytest.raises(TemporaryError):
@@ -390,7 +390,7 @@ def test_what_fails_before_a_placement_places_nothing(vapi, provider, fault) -> 
     assert vapi.calls == {}
 
 
-@pytest.mark.parametrize("fault", ["unauthorized", "unpaid", "forbidden", "not_found"])
+@pytest.mark.parametrize("fault", ["unauthorized", "no_credit", "forbidden", "not_found"])
 def test_an_account_that_is_at_fault_is_told_in_words(vapi, provider, fault) -> None:
     vapi.answer_next(fault)
     with pytest.raises(AccountError, match=r"\(40\d\)") as refused:
@@ -398,7 +398,7 @@ def test_an_account_that_is_at_fault_is_told_in_words(vapi, provider, fault) -> 
     assert len(refused.value.reason) < 190
 
 
-@pytest.mark.parametrize("fault", ["busy", "busy_for_a_while"])
+@pytest.mark.parametrize("fault", ["throttled", "throttled_for_a_while"])
 def test_busy_vapi_has_not_taken_the_call(vapi, provider, fault) -> None:
     vapi.answer_next(fault)
     with pytest.raises(TemporaryError) as refused:
@@ -584,7 +584,7 @@ def test_a_poll_and_a_report_tell_the_same_end(vapi, provider) -> None:
 
 def test_a_call_whose_answer_was_lost_is_found_by_our_id(vapi, provider) -> None:
     request = make_request()
-    vapi.answer_next("closed", is_taken=True)
+    vapi.answer_next("closed", takes_call=True)
     with pytest.raises(httpx2.TransportError):
         provider.place(request)
     vapi.ring(request.attempt_id)
@@ -638,7 +638,15 @@ def test_more_calls_at_once_than_can_be_listed_leave_it_open(vapi, provider, mon
 
 @pytest.mark.parametrize(
     "fault",
-    ["unauthorized", "busy", "broken", "garbage", "closed", Says(200, {}), Says(200, [{}])],
+    [
+        "unauthorized",
+        "throttled",
+        "server_error",
+        "garbage",
+        "closed",
+        Says(200, {}),
+        Says(200, [{}]),
+    ],
     ids=brief,
 )
 def test_a_call_that_cannot_be_asked_about_has_no_answer(vapi, provider, fault, caplog) -> None:
@@ -650,7 +658,7 @@ def test_a_call_that_cannot_be_asked_about_has_no_answer(vapi, provider, fault, 
 
 def test_one_calls_failure_leaves_the_others_theirs(vapi, provider) -> None:
     requests = [placed(vapi, provider) for _ in range(6)]
-    vapi.answer_next("broken")
+    vapi.answer_next("server_error")
     assert len(provider.poll(requests, now())) == 5
 
 
@@ -662,7 +670,7 @@ def test_where_nobody_listens_it_is_asked_only_a_few_times() -> None:
 
 def test_after_a_few_failures_the_rest_of_the_group_waits(vapi, provider) -> None:
     for _ in range(40):
-        vapi.answer_next("broken")
+        vapi.answer_next("server_error")
     requests = [make_request(provider_call_id=f"call-{number}") for number in range(40)]
     assert provider.poll(requests, now()) == []
     assert len(vapi.asked) <= TOO_MANY_FAILURES + 8
@@ -734,7 +742,9 @@ def test_a_line_that_is_closed_or_was_never_opened_is_left_alone(vapi, provider)
     assert {asked.method for asked in vapi.asked} == {"GET"}
 
 
-@pytest.mark.parametrize("fault", ["unauthorized", "busy", "broken", "garbage", "closed"])
+@pytest.mark.parametrize(
+    "fault", ["unauthorized", "throttled", "server_error", "garbage", "closed"]
+)
 def test_a_line_that_cannot_be_asked_about_is_not_closed(vapi, provider, fault) -> None:
     request = placed(vapi, provider)
     vapi.ring(request.attempt_id)
@@ -1126,11 +1136,11 @@ def test_a_check_says_which_number_calls_are_placed_from(vapi, provider) -> None
     ("fault", "error", "told"),
     [
         ("unauthorized", AccountError, "private key"),
-        ("unpaid", AccountError, "wallet"),
+        ("no_credit", AccountError, "wallet"),
         ("not_found", AccountError, "no phone number"),
         (Says(200, {"status": "blocked"}), AccountError, "blocked"),
-        ("busy", TemporaryError, "429"),
-        ("broken", TemporaryError, "500"),
+        ("throttled", TemporaryError, "429"),
+        ("server_error", TemporaryError, "500"),
         ("garbage", TemporaryError, "200"),
         ("closed", TemporaryError, "reached"),
     ],
