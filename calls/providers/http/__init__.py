@@ -5,12 +5,17 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 import httpx2
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from calls.providers.base import (
     Access,
     AccountError,
+    AccountField,
     CallRequest,
     Capabilities,
     Event,
@@ -24,7 +29,8 @@ from calls.providers.base import (
 from calls.providers.http.agent import Agent, Answer, UnexpectedAnswer
 from calls.providers.http.messages import call_body, read_call, read_event, read_placement
 from calls.statuses import CallStatus
-from calls.webhooks.signing import find_fault
+from calls.webhooks.addresses import validate_address
+from calls.webhooks.signing import find_fault, validate_secret
 from campaigns.clock import followed_now
 
 logger = logging.getLogger(__name__)
@@ -38,10 +44,34 @@ POLL_SECONDS = 15
 TOO_MANY_FAILURES = 3
 
 
+def validate_agent_url(url: str) -> None:
+    """Raises Django's `ValidationError`."""
+    validate_address(url)
+    if "?" in url or "#" in url:
+        raise ValidationError(_("Give an address without ? and #."))
+
+
 class HttpProvider(Provider):
     """Hands calls to the agent at `settings["url"]`; `credentials["secret"]` signs both ways."""
 
     capabilities = Capabilities(placements_at_once=AT_ONCE)
+    fields: ClassVar[tuple[AccountField, ...]] = (
+        AccountField(
+            "url",
+            gettext_noop("Agent's address"),
+            gettext_noop("Calls are placed at /calls below it."),
+            check=validate_agent_url,
+        ),
+        AccountField(
+            "secret",
+            gettext_noop("Agent's secret"),
+            gettext_noop(
+                "whsec_ and the base64 of 24 to 64 random bytes. It signs what is sent both ways."
+            ),
+            is_secret=True,
+            check=validate_secret,
+        ),
+    )
 
     def __init__(self, access: Access | None = None) -> None:
         super().__init__(access)
