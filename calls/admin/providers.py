@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from calls.account_check import check_account
 from calls.admin.links import link_to_call
 from calls.models import ProviderAccount, ProviderEvent
 from calls.pacing import retry_now
@@ -251,15 +252,34 @@ class ProviderAccountAdmin(admin.ModelAdmin):
             super().save_model(request, obj, form, change)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.retry_view))
-        name = "calls_provideraccount_retry"
-        return [path("<int:object_id>/retry/", view, name=name), *super().get_urls()]
+        views = {"retry": self.retry_view, "check": self.check_view}
+        addresses = [
+            path(
+                f"<int:object_id>/{name}/",
+                self.admin_site.admin_view(require_POST(view)),
+                name=f"calls_provideraccount_{name}",
+            )
+            for name, view in views.items()
+        ]
+        return [*addresses, *super().get_urls()]
 
-    def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Have a held account tried again now."""
+    def _changeable(self, request: HttpRequest, object_id: int) -> ProviderAccount:
         account = get_object_or_404(ProviderAccount, pk=object_id)
         if not self.has_change_permission(request, account):
             raise PermissionDenied
+        return account
+
+    def check_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Ask the provider whether the account, as it is stored, can place calls."""
+        account = self._changeable(request, object_id)
+        finding = check_account(account)
+        level = messages.SUCCESS if finding.is_good else messages.ERROR
+        self.message_user(request, finding.sentence, level)
+        return redirect("admin:calls_provideraccount_change", account.pk)
+
+    def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Have a held account tried again now."""
+        account = self._changeable(request, object_id)
         if not account.is_held:
             self.message_user(request, _("The account takes calls already."))
         else:

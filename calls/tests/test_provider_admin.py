@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from calls.providers import PROVIDERS, provider_of
 from calls.providers.base import Access, AccountField, Capabilities
 from calls.providers.simulated import SimulatedProvider
 from calls.tests.factories import make_call
-from calls.tests.far_side import SECRET
+from calls.tests.far_side import SECRET, Drops, FarSide, Hangs, Says
 
 pytestmark = pytest.mark.django_db
 
@@ -380,6 +381,103 @@ def test_trying_again_is_a_post_with_its_token_by_who_may_change(
         admin_client.post(reverse("admin:calls_provideraccount_retry", args=[999])).status_code
         == 404
     )
+
+
+# --- Checking -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far_side() -> Iterator[FarSide]:
+    with FarSide() as far_side:
+        yield far_side
+
+
+def check(client: Client, account: ProviderAccount) -> tuple[str, str]:
+    """The level and the text of what staff are told."""
+    response = client.post(page_of(account, "check"), follow=True)
+    [message] = response.context["messages"]
+    return message.level_tag, str(message)
+
+
+def agent_at(far_side: FarSide) -> ProviderAccount:
+    return make_account(settings={"url": far_side.url})
+
+
+def test_an_agent_that_knows_the_secret_is_found_well(
+    admin_client: Client, far_side: FarSide
+) -> None:
+    account = agent_at(far_side)
+    assert check(admin_client, account) == ("success", "The agent answers, and takes the secret.")
+    [asked] = far_side.asked
+    assert asked.method == "GET"
+    assert re.fullmatch(r"/calls/[0-9a-f-]{36}", asked.path)
+    assert asked.headers["webhook-id"].startswith(f"look-up_{asked.path.removeprefix('/calls/')}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Says(401), "refuses the secret"),
+        (Says(404), "answered 404 to a look-up"),
+        (Says(402, {"reason": "no_credit"}), "answered 402 no_credit to a look-up"),
+        (Says(200, {"reason": "+966500000001"}), "answered 200 to a look-up"),
+        (Drops(), "breaks the connection off"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_an_agent_is_told_in_words(
+    admin_client: Client, far_side: FarSide, answer: Any, told: str
+) -> None:
+    far_side.answer = lambda asked: answer
+    level, text = check(admin_client, agent_at(far_side))
+    assert level == "error"
+    assert told in text
+
+
+def test_an_agent_that_nobody_finds_is_told_as_such(admin_client: Client) -> None:
+    with FarSide() as gone:
+        account = agent_at(gone)
+    assert check(admin_client, account) == ("error", "The agent cannot be reached at its address.")
+
+
+def test_an_account_without_a_secret_says_so(admin_client: Client, far_side: FarSide) -> None:
+    account = make_account(settings={"url": far_side.url}, credentials="")
+    assert check(admin_client, account) == ("error", "The account has no secret to sign with")
+    assert far_side.asked == []
+
+
+def test_nobody_waits_longer_for_a_check_than_its_time(
+    admin_client: Client, far_side: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calls.account_check.CHECK_SECONDS", 0.2)
+    far_side.answer = lambda asked: Hangs()
+    level, text = check(admin_client, agent_at(far_side))
+    assert (level, text) == ("error", "The provider did not answer within 0 seconds.")
+
+
+def test_what_cannot_be_checked_says_so_and_nothing_of_the_secret(admin_client: Client) -> None:
+    account = make_account(provider="gone")
+    assert check(admin_client, account) == ("error", "The account cannot be checked: KeyError.")
+    nothing = make_account(name="simulated", provider="simulated", settings={}, credentials="")
+    assert check(admin_client, nothing)[0] == "success"
+
+
+def test_a_check_is_a_post_with_its_token_by_who_may_change(
+    admin_client: Client, client: Client, django_user_model: Any, far_side: FarSide
+) -> None:
+    account = agent_at(far_side)
+    page = page_of(account, "check")
+    assert admin_client.get(page).status_code == 405
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = admin_client.cookies
+    assert strict.post(page).status_code == 403
+    viewer = django_user_model.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_provideraccount"))
+    client.force_login(viewer)
+    assert client.post(page).status_code == 403
+    assert 'value="Check"' not in text_of(client, page_of(account))
+    assert 'value="Check"' in text_of(admin_client, page_of(account))
+    assert far_side.asked == []
 
 
 # --- Deleting -----------------------------------------------------------------------------------
