@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import CASCADE
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -24,12 +25,13 @@ from django.views.decorators.http import require_POST
 
 from calls.account_check import check_account
 from calls.admin.links import link_to_call
-from calls.models import ProviderAccount, ProviderEvent
+from calls.models import CallerNumber, ProviderAccount, ProviderEvent
 from calls.pacing import retry_now
 from calls.providers import PROVIDERS, callback_url, reaches_people
 from calls.providers.base import AccountField, Provider
 from campaigns.admin import Record
 from campaigns.clock import database_now
+from contacts.phone_numbers import UnusableNumber, to_e164
 
 # What a new account may do until staff say otherwise: a mistake in the first campaign then rings
 # few telephones.
@@ -147,9 +149,37 @@ class ProviderAccountForm(forms.ModelForm):
         return super()._get_validation_exclusions() | {"is_default"}  # type: ignore[misc,no-any-return]
 
 
+class CallerNumberForm(forms.ModelForm):
+    def clean_number(self) -> str:
+        try:
+            return to_e164(self.cleaned_data["number"], None)
+        except UnusableNumber as unusable:
+            raise ValidationError(_("The number %s.") % unusable) from None
+
+
+class CallerNumberInline(admin.TabularInline):
+    """Part of the account: whoever may change that may change them."""
+
+    model = CallerNumber
+    form = CallerNumberForm
+    fields = ["number", "daily_cap", "is_active"]
+    ordering = ["number"]
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("calls.view_provideraccount") or self._may(request, obj)
+
+    def _may(self, request: HttpRequest, obj: Any = None) -> bool:
+        permission = "change" if obj else "add"
+        return request.user.has_perm(f"calls.{permission}_provideraccount")
+
+    has_add_permission = has_change_permission = has_delete_permission = _may
+
+
 @admin.register(ProviderAccount)
 class ProviderAccountAdmin(admin.ModelAdmin):
     form = ProviderAccountForm
+    inlines = [CallerNumberInline]
     list_display = [
         "name",
         "provider",
@@ -332,10 +362,11 @@ def _shown(time: Any) -> str:
 
 
 def _is_used(account: ProviderAccount) -> bool:
-    """Does any row refer to the account?"""
+    """Does any row refer to the account that would not go with it?"""
     return any(
         relation.related_model._base_manager.filter(**{relation.field.name: account}).exists()
         for relation in account._meta.related_objects
+        if relation.on_delete is not CASCADE
     )
 
 

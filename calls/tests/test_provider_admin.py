@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.debug import SafeExceptionReporterFilter
 
-from calls.models import ProviderAccount, ProviderEvent
+from calls.models import CallerNumber, ProviderAccount, ProviderEvent
 from calls.providers import PROVIDERS, provider_of
 from calls.providers.base import Access, AccountField, Capabilities
 from calls.providers.simulated import SimulatedProvider
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
 LIST = reverse("admin:calls_provideraccount_changelist")
 ADD = reverse("admin:calls_provideraccount_add")
 URL = "http://127.0.0.1:9000"
+NO_NUMBERS = {"numbers-TOTAL_FORMS": 0, "numbers-INITIAL_FORMS": 0}
 OTHER_SECRET = "whsec_" + "A" * 32
 
 
@@ -53,7 +54,7 @@ def acme(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "acme_region": "eu",
         "acme_key": "k-1",
         "acme_webhook_key": "",
-    }
+    } | NO_NUMBERS
 
 
 def page_of(account: ProviderAccount, page: str = "change") -> str:
@@ -89,7 +90,7 @@ def posted(**changes: Any) -> dict[str, Any]:
         "http_url": URL,
         "http_secret": "",
     }
-    return data | changes
+    return NO_NUMBERS | data | changes
 
 
 def errors(response: Any) -> dict[str, Any]:
@@ -269,9 +270,8 @@ def test_the_page_of_an_account_has_its_own_providers_fields_only(
     names = (
         admin_client.get(page_of(ProviderAccount.objects.get())).context["adminform"].form.fields
     )
-    assert {name for name in names if name.startswith(("acme", "http"))} == acme.keys() - {
-        "name",
-        "provider",
+    assert {name for name in names if name.startswith(("acme", "http"))} == {
+        name for name in acme if name.startswith("acme")
     }
     every = admin_client.get(ADD).context["adminform"].form.fields
     assert {"http_url", "acme_key"} <= set(every)
@@ -306,7 +306,7 @@ def test_a_setting_that_stays_as_it_is_stored_is_not_checked_again(
 
 def test_an_account_whose_provider_is_gone_can_still_be_renamed(admin_client: Client) -> None:
     account = make_account(provider="gone")
-    assert admin_client.post(page_of(account), {"name": "renamed"}).status_code == 302
+    assert admin_client.post(page_of(account), NO_NUMBERS | {"name": "renamed"}).status_code == 302
     account.refresh_from_db()
     assert (account.name, account.settings["url"]) == ("renamed", URL)
     assert json.loads(account.credentials)["secret"] == SECRET
@@ -321,6 +321,61 @@ def test_no_report_of_an_error_holds_what_was_sent() -> None:
     shown = SafeExceptionReporterFilter().get_post_parameters(request)
     assert "http_secret" in shown
     assert SECRET not in str(shown)
+
+
+# --- Caller numbers -----------------------------------------------------------------------------
+
+
+def one_number(number: str, cap: Any = "", **changes: Any) -> dict[str, Any]:
+    given = {"number": number, "daily_cap": cap, "is_active": "on"} | changes
+    rows = {f"numbers-0-{name}": value for name, value in given.items()}
+    return {"numbers-TOTAL_FORMS": 1, "numbers-INITIAL_FORMS": 0} | rows
+
+
+def test_an_accounts_numbers_are_stored_as_e164(admin_client: Client) -> None:
+    data = posted(http_secret=SECRET, **one_number("+1 (202) 555-0100", 50))
+    assert admin_client.post(ADD, data).status_code == 302
+    account = ProviderAccount.objects.get()
+    [number] = CallerNumber.objects.filter(account=account)
+    assert (number.number, number.daily_cap, number.is_active) == ("+12025550100", 50, True)
+    assert "+12025550100" in text_of(admin_client, page_of(account))
+
+
+@pytest.mark.parametrize(
+    ("number", "cap"), [("0500000001", ""), ("+1202", ""), ("+12025550100", 0)]
+)
+def test_a_number_that_cannot_be_called_from_is_refused(
+    admin_client: Client, number: str, cap: Any
+) -> None:
+    response = admin_client.post(ADD, posted(http_secret=SECRET, **one_number(number, cap)))
+    assert response.status_code == 200
+    assert not CallerNumber.objects.exists()
+    assert SECRET not in response.content.decode()
+
+
+def test_an_account_has_a_number_once(admin_client: Client) -> None:
+    account = make_account()
+    stored = CallerNumber.objects.create(account=account, number="+12025550100")
+    again = one_number("+12025550100", id=stored.pk, account=account.pk)
+    again |= {"numbers-TOTAL_FORMS": 2, "numbers-INITIAL_FORMS": 1}
+    again |= {"numbers-1-number": "+1 202 555 0100", "numbers-1-account": account.pk}
+    response = admin_client.post(page_of(account), posted(**again))
+    assert response.status_code == 200
+    assert "duplicate" in response.content.decode()
+    assert CallerNumber.objects.filter(account=account).count() == 1
+
+
+def test_who_may_only_look_at_accounts_changes_no_number(
+    client: Client, django_user_model: Any
+) -> None:
+    account = make_account()
+    CallerNumber.objects.create(account=account, number="+12025550100")
+    viewer = django_user_model.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_provideraccount"))
+    client.force_login(viewer)
+    text = text_of(client, page_of(account))
+    assert "+12025550100" in text
+    assert 'name="numbers-0-number"' not in text
 
 
 # --- Holds --------------------------------------------------------------------------------------
@@ -485,6 +540,7 @@ def test_a_check_is_a_post_with_its_token_by_who_may_change(
 
 def test_an_account_that_nothing_refers_to_is_deleted(admin_client: Client) -> None:
     account = make_account()
+    CallerNumber.objects.create(account=account, number="+12025550100")
     assert "Are you sure" in text_of(admin_client, page_of(account, "delete"))
     assert admin_client.post(page_of(account, "delete"), {"post": "yes"}).status_code == 302
     assert not ProviderAccount.objects.exists()
