@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, Min, OuterRef, Q
 
+from calls.caller_numbers import NumbersOfToday, active_numbers
 from calls.dispatch import campaigns_waiting, dispatch
 from calls.endings import OVERLAPPING, end_calls
 from calls.models import CallLog, ProviderAccount
@@ -55,7 +56,15 @@ FREED_FOR = timedelta(seconds=1)
 # How often a worker asks whether something else is more urgent than its batch.
 LOOK_UP_SECONDS = 1.0
 MAX_THREADS = 32
-CLAIM_FIELDS = ("status", "account", "started_at", "poll_at", "system_prompt", "first_message")
+CLAIM_FIELDS = (
+    "status",
+    "account",
+    "started_at",
+    "poll_at",
+    "number_from",
+    "system_prompt",
+    "first_message",
+)
 PLACED_FIELDS = (
     "account",
     "started_at",
@@ -81,7 +90,7 @@ class Halt(Enum):
 
     LOST = auto()  # the lease is another's, or the campaign does not run
     NOTHING_DUE = auto()
-    NO_ROOM = auto()  # until a call ends, or a hold does
+    NO_ROOM = auto()  # until a call ends, or a hold does, or the day of its caller numbers
     OTHERS_TURN = auto()
     TIME_OVER = auto()
 
@@ -157,7 +166,9 @@ def claim_calls(batch: Batch) -> Claim:
     if not batch.renew_lease(LEASE_SECONDS):
         return Claim(halt=Halt.LOST)
     account = ProviderAccount.objects.default()
-    account, room, now = find_room(account, placements_at_once(account))
+    numbers = active_numbers(account)
+    has_caps = any(number.daily_cap for number in numbers)
+    account, room, now = find_room(account, placements_at_once(account), has_caps=has_caps)
     # Asked only now: for the account this claim may have waited.
     running = Campaign.objects.filter(pk=batch.campaign_id, status=CampaignStatus.RUNNING)
     if not running.exists():
@@ -166,10 +177,15 @@ def claim_calls(batch: Batch) -> Claim:
         if room.wait is None or room.wait > MAX_WAIT_SECONDS:
             return Claim(halt=Halt.NO_ROOM)
         return Claim(wait=room.wait)
+    today = NumbersOfToday(account, numbers, now)
+    if today.room == 0:  # none is left to call from; tomorrow there is
+        return Claim(halt=Halt.NO_ROOM)
+    most = room.calls if today.room is None else min(room.calls, today.room)
     waiting = campaigns_waiting(now) if account.is_paced else 1
-    calls = _one_per_contact(_lock_due(batch, now, -(-room.calls // max(1, waiting))))
+    calls = _one_per_contact(_lock_due(batch, now, -(-most // max(1, waiting))))
     if not calls:
         return Claim(halt=Halt.NOTHING_DUE)
+    today.note_people(call.contact_id for call in calls)
     claim = Claim(len(calls), account=account, at=now)
     claim.halt = Halt.OTHERS_TURN if waiting > 1 else None
     suppressed = _suppressed(calls, now)
@@ -183,6 +199,7 @@ def claim_calls(batch: Batch) -> Claim:
         else:
             call.status, call.account, call.started_at = CallStatus.DIALING, account, now
             call.poll_at = now + UNCONFIRMED_AFTER
+            call.number_from = today.take(call.contact_id)
             claim.calls.append(call)
     CallLog.objects.write(claim.calls, CLAIM_FIELDS)
     use_room(account, now, len(claim.calls))
@@ -299,7 +316,7 @@ def note_placements(results: Sequence[tuple[CallLog, Placement | Exception]]) ->
         match result:
             case Placement():
                 call.provider_call_id = result.provider_call_id
-                call.number_from = result.number_from
+                call.number_from = call.number_from or result.number_from
                 call.poll_at = result.poll_at or now + UNCONFIRMED_AFTER
                 placed.append(call)
             case PermanentError():

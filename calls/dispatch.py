@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
+from calls.caller_numbers import NumbersOfToday, active_numbers, are_capped
 from calls.models import ProviderAccount
 from calls.pacing import turns
 from calls.queue import free_places, wake
@@ -43,10 +44,12 @@ def dispatch() -> None:
     if not _ready(now).filter(campaign__status=CampaignStatus.RUNNING).exists():
         return
     account = ProviderAccount.objects.default()
-    if account.is_paced or account.is_held:
+    numbers = active_numbers(account)
+    numbers_room = NumbersOfToday(account, numbers, now).room if are_capped(numbers) else None
+    if account.is_paced or account.is_held or numbers_room is not None:
         at_work = _called().filter(lease_until__gte=Now()).count()
         coming = _called().unleased().filter(woken_at__gte=now - COMES_WITHIN).count()
-        places = min(places, turns(account, now, at_work, coming))
+        places = min(places, turns(account, now, at_work, coming, numbers_room))
     if places <= 0:
         return
     with transaction.atomic():

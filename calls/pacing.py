@@ -47,12 +47,14 @@ class Room:
     wait: float | None = None
 
 
-def find_room(account: ProviderAccount, wanted: int) -> tuple[ProviderAccount, Room, datetime]:
+def find_room(
+    account: ProviderAccount, wanted: int, *, has_caps: bool = False
+) -> tuple[ProviderAccount, Room, datetime]:
     """The account as it stands, how many calls of up to `wanted` it may place, and the time by
-    which that was decided. In a transaction: an account that has a pace or a hold stays locked to
-    its end.
+    which that was decided. In a transaction: an account that has a pace, a hold, or caps on its
+    numbers, stays locked to its end.
     """
-    if account.is_paced or account.is_held:
+    if account.is_paced or account.is_held or has_caps:
         account = ProviderAccount.objects.lock(account.pk)
     now = database_now()  # of a claim that has waited for another no earlier than the other's
     return account, _room(account, now, wanted), now
@@ -112,11 +114,20 @@ def wait_for_token(account: ProviderAccount, now: datetime) -> float:
     return max(0.0, (1 - tokens_at(account, now)) / account.calls_per_second)
 
 
-def turns(account: ProviderAccount, now: datetime, at_work: int, coming: int) -> int:
+def turns(
+    account: ProviderAccount,
+    now: datetime,
+    at_work: int,
+    coming: int,
+    numbers_room: int | None = None,
+) -> int:
     """How many more batches workers should be called to, beside those `at_work` and those `coming`,
-    for an account that is paced or held. More of them would only wait for each other.
+    for an account that is paced or held, or whose numbers may place `numbers_room` more calls
+    today. More of them would only wait for each other.
     """
     limits = []
+    if numbers_room is not None:
+        limits.append(numbers_room - coming)
     if account.held_until:
         limits.append((1 if now >= account.held_until else 0) - at_work - coming)
     if account.max_live is not None:  # the calls of batches at work are counted as lines

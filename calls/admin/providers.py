@@ -8,83 +8,102 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import CASCADE
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from calls.account_check import check_account
 from calls.admin.links import link_to_call
-from calls.models import ProviderAccount, ProviderEvent
+from calls.models import CallerNumber, ProviderAccount, ProviderEvent
 from calls.pacing import retry_now
 from calls.providers import PROVIDERS, callback_url, reaches_people
-from calls.webhooks.addresses import validate_address
-from calls.webhooks.signing import validate_secret
+from calls.providers.base import AccountField, Provider
 from campaigns.admin import Record
 from campaigns.clock import database_now
+from contacts.phone_numbers import UnusableNumber, to_e164
 
 # What a new account may do until staff say otherwise: a mistake in the first campaign then rings
 # few telephones.
 FIRST_PACE = {"max_live": 10, "calls_per_second": 1}
-AGENT = "http"
+MAX_VALUE = 2000  # characters of a provider's setting or secret
+
+
+def fields_of(provider: str) -> tuple[AccountField, ...]:
+    """What an account with this provider is asked for; nothing if no provider has the name."""
+    return PROVIDERS[provider].fields if provider in PROVIDERS else ()
+
+
+def form_name(provider: str, field: AccountField) -> str:
+    """The name of the provider's field in the form: two providers may name theirs alike."""
+    return f"{provider}_{field.name}"
+
+
+def _form_field(field: AccountField, stored: object) -> forms.Field:
+    """`stored`: the setting as it stands. A secret is never given to the form."""
+    told: dict[str, Any] = {"label": _now(field.label), "required": False}
+    # The translation of an empty text is the catalogue's head.
+    help_text = _now(field.help_text) if field.help_text else ""
+    if field.is_secret:
+        stays = _now("Not shown again. Left empty, the one that is stored stays.")
+        told["help_text"] = f"{help_text} {stays}".strip()
+        hidden = forms.PasswordInput(attrs={"class": "vTextField", "autocomplete": "off"})
+        return forms.CharField(**told, max_length=MAX_VALUE, widget=hidden)
+    told |= {"help_text": help_text, "initial": stored}
+    if field.choices:
+        named = [(choice, choice) for choice in field.choices]
+        return forms.ChoiceField(**told, choices=[("", "---------"), *named])
+    widget = forms.TextInput(attrs={"class": "vURLField"})  # as wide as an address
+    return forms.CharField(**told, max_length=MAX_VALUE, widget=widget)
 
 
 class ProviderAccountForm(forms.ModelForm):
+    """The account and, of each provider that it may be with, the fields that the provider names;
+    those of the other providers are ignored.
+    """
+
+    class Media:
+        js = [Script("calls/provider_fields.js", defer=True)]
+
     provider = forms.ChoiceField(
         label=_("Provider"),
-        choices=[(name, name) for name in sorted(PROVIDERS)],
+        choices=lambda: [(name, name) for name in sorted(PROVIDERS)],
         help_text=_(
             "http: an agent of your own. simulated: reaches nobody, and starts without limits."
-        ),
-    )
-    agent_url = forms.CharField(
-        label=_("Agent's address"),
-        required=False,
-        max_length=2000,
-        widget=forms.URLInput(attrs={"class": "vURLField"}),
-        help_text=_("Only for http. Calls are placed at /calls below it."),
-    )
-    agent_secret = forms.CharField(
-        label=_("Agent's secret"),
-        required=False,
-        widget=forms.PasswordInput(attrs={"class": "vTextField", "autocomplete": "off"}),
-        help_text=_(
-            "Only for http: whsec_ and the base64 of 24 to 64 random bytes. It signs what is sent"
-            " both ways, and is not shown again. Left empty, the one that is stored stays."
         ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            self.initial["agent_url"] = self.instance.settings.get("url", "")
-        else:
+        is_new = self.instance.pk is None
+        for provider in sorted(PROVIDERS) if is_new else [self.instance.provider]:
+            for field in fields_of(provider):
+                stored = self.instance.settings.get(field.name, "")
+                self.fields[form_name(provider, field)] = _form_field(field, stored)
+        if is_new:
             self.initial = {**FIRST_PACE, **self.initial}
 
-    def clean_agent_url(self) -> str:
-        url = str(self.cleaned_data["agent_url"]).rstrip("/")
-        if url and "agent_url" in self.changed_data:
-            validate_address(url)
-            if "?" in url or "#" in url:
-                raise ValidationError(_("Give an address without ? and #."))
-        return url
-
-    def clean_agent_secret(self) -> str:
-        secret: str = self.cleaned_data["agent_secret"]
-        if secret:
-            validate_secret(secret)
-        return secret
+    @property
+    def chosen(self) -> str:
+        """The account's provider."""
+        return str(self.cleaned_data.get("provider") or self.instance.provider)
 
     def clean(self) -> None:
         super().clean()
-        provider = self.cleaned_data.get("provider") or self.instance.provider
-        if provider in PROVIDERS and not reaches_people(provider):
+        if self.chosen in PROVIDERS and not reaches_people(self.chosen):
             self._clean_simulated()
-        if provider == AGENT:
-            self._clean_agent()
+        for field in fields_of(self.chosen):
+            self._check(field)
 
     def _clean_simulated(self) -> None:
         if self.cleaned_data.get("is_default") and not settings.ALLOW_SIMULATED:
@@ -96,31 +115,71 @@ class ProviderAccountForm(forms.ModelForm):
             for name in FIRST_PACE.keys() - self.changed_data:
                 self.cleaned_data[name] = None
 
-    def _clean_agent(self) -> None:
-        known = self.instance.credentials if self.instance.pk else ""
-        if not self.cleaned_data.get("agent_url", True):
-            self.add_error("agent_url", _("An agent has an address."))
-        if not (known or self.cleaned_data.get("agent_secret", True)):
-            self.add_error("agent_secret", _("An agent has a secret."))
+    def _check(self, field: AccountField) -> None:
+        name = form_name(self.chosen, field)
+        if name not in self.cleaned_data:
+            return  # refused already
+        value = self.cleaned_data[name]
+        if not value:
+            if field.is_required and not (field.is_secret and self._stored(field)):
+                self.add_error(name, _("This is needed."))
+        elif field.check and name in self.changed_data:
+            try:
+                field.check(value)
+            except ValidationError as error:
+                self.add_error(name, error)
+
+    def _stored(self, field: AccountField) -> bool:
+        return bool(_secrets(self.instance).get(field.name))
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        if (self.cleaned_data.get("provider") or self.instance.provider) != AGENT:
-            return
-        if url := self.cleaned_data.get("agent_url"):
-            self.instance.settings = self.instance.settings | {"url": url}
-        if secret := self.cleaned_data.get("agent_secret"):
-            known = json.loads(self.instance.credentials or "{}")
-            self.instance.credentials = json.dumps(known | {"secret": secret})
+        known, secrets = dict(self.instance.settings), _secrets(self.instance)
+        for field in fields_of(self.chosen):
+            value = self.cleaned_data.get(form_name(self.chosen, field))
+            if value:
+                (secrets if field.is_secret else known)[field.name] = value
+            elif value is not None and not field.is_secret:
+                known.pop(field.name, None)
+        self.instance.settings = known
+        self.instance.credentials = json.dumps(secrets) if secrets else ""
 
     def _get_validation_exclusions(self) -> set[str]:
         # That there is one default is not for the user to mend: saving switches over.
         return super()._get_validation_exclusions() | {"is_default"}  # type: ignore[misc,no-any-return]
 
 
+class CallerNumberForm(forms.ModelForm):
+    def clean_number(self) -> str:
+        try:
+            return to_e164(self.cleaned_data["number"], None)
+        except UnusableNumber as unusable:
+            raise ValidationError(_("The number %s.") % unusable) from None
+
+
+class CallerNumberInline(admin.TabularInline):
+    """Part of the account: whoever may change that may change them."""
+
+    model = CallerNumber
+    form = CallerNumberForm
+    fields = ["number", "daily_cap", "is_active"]
+    ordering = ["number"]
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("calls.view_provideraccount") or self._may(request, obj)
+
+    def _may(self, request: HttpRequest, obj: Any = None) -> bool:
+        permission = "change" if obj else "add"
+        return request.user.has_perm(f"calls.{permission}_provideraccount")
+
+    has_add_permission = has_change_permission = has_delete_permission = _may
+
+
 @admin.register(ProviderAccount)
 class ProviderAccountAdmin(admin.ModelAdmin):
     form = ProviderAccountForm
+    inlines = [CallerNumberInline]
     list_display = [
         "name",
         "provider",
@@ -140,18 +199,25 @@ class ProviderAccountAdmin(admin.ModelAdmin):
     def takes_calls(self, account: ProviderAccount) -> bool:
         return not account.is_held
 
-    @admin.display(description=_("agent's address"))
-    def agent_url(self, account: ProviderAccount) -> str:
-        return str(account.settings.get("url", ""))
-
-    @admin.display(description=_("agent's secret"))
-    def agent_secret(self, account: ProviderAccount) -> str | None:
-        return _now("stored") if account.credentials else None
+    @admin.display(description=_("provider's settings"))
+    def provider_settings(self, account: ProviderAccount) -> str:
+        """For those who may only look."""
+        secrets = _secrets(account)
+        told = [
+            (
+                _now(field.label),
+                (_now("stored") if secrets.get(field.name) else "")
+                if field.is_secret
+                else account.settings.get(field.name, ""),
+            )
+            for field in fields_of(account.provider)
+        ]
+        return format_html_join(mark_safe("<br>"), "{}: {}", told)
 
     @admin.display(description=_("address for events"))
     def events_address(self, account: ProviderAccount) -> str:
         return callback_url(account) or _now(
-            "None: PUBLIC_URL is not set, the agent is only asked."
+            "None: PUBLIC_URL is not set, the provider is only asked."
         )
 
     @admin.display(description=_("state"))
@@ -165,18 +231,43 @@ class ProviderAccountAdmin(admin.ModelAdmin):
             text = _now("Held since %(since)s; one call is tried at %(until)s.")
         return f"{account.hold_sentence} {text % when}"
 
-    def get_fields(self, request: HttpRequest, obj: ProviderAccount | None = None) -> Any:
-        fields = ["name", "provider", "is_default", "max_live", "calls_per_second"]
+    def get_fieldsets(
+        self, request: HttpRequest, obj: ProviderAccount | None = None
+    ) -> list[tuple[Any, Any]]:
+        head = ["name", "provider", "is_default", "max_live", "calls_per_second"]
         if obj is None:
-            return [*fields, "agent_url", "agent_secret"]
-        agent = ["agent_url", "agent_secret", "events_address"] if obj.provider == AGENT else []
-        return [*fields, *agent, "state", "created_at"]
+            return [
+                (None, {"fields": head}),
+                *(_fieldset(name) for name in sorted(PROVIDERS) if fields_of(name)),
+            ]
+        names = [form_name(obj.provider, field) for field in fields_of(obj.provider)]
+        if names and not self.has_change_permission(request, obj):
+            names = ["provider_settings"]
+        address = ["events_address"] if _sends_events(obj.provider) else []
+        return [(None, {"fields": [*head, *names, *address, "state", "created_at"]})]
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: ProviderAccount | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        # The fieldsets name fields of providers too, which the form adds by itself.
+        fields = ["name", "provider", "is_default", "max_live", "calls_per_second"]
+        return super().get_form(request, obj, change, **kwargs | {"fields": fields})
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: ProviderAccount | None = None
     ) -> list[Any] | tuple[Any, ...]:
         # The account's calls were placed with this provider.
-        return ["provider", "events_address", "state", "created_at"] if obj else []
+        facts = ["provider", "provider_settings", "events_address", "state", "created_at"]
+        return facts if obj else []
+
+    @method_decorator(sensitive_post_parameters())
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What is sent holds secrets: no report of an error shows it."""
+        return super().changeform_view(request, *args, **kwargs)
 
     def save_model(
         self, request: HttpRequest, obj: ProviderAccount, form: Any, change: bool
@@ -191,15 +282,34 @@ class ProviderAccountAdmin(admin.ModelAdmin):
             super().save_model(request, obj, form, change)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.retry_view))
-        name = "calls_provideraccount_retry"
-        return [path("<int:object_id>/retry/", view, name=name), *super().get_urls()]
+        views = {"retry": self.retry_view, "check": self.check_view}
+        addresses = [
+            path(
+                f"<int:object_id>/{name}/",
+                self.admin_site.admin_view(require_POST(view)),
+                name=f"calls_provideraccount_{name}",
+            )
+            for name, view in views.items()
+        ]
+        return [*addresses, *super().get_urls()]
 
-    def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Have a held account tried again now."""
+    def _changeable(self, request: HttpRequest, object_id: int) -> ProviderAccount:
         account = get_object_or_404(ProviderAccount, pk=object_id)
         if not self.has_change_permission(request, account):
             raise PermissionDenied
+        return account
+
+    def check_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Ask the provider whether the account, as it is stored, can place calls."""
+        account = self._changeable(request, object_id)
+        finding = check_account(account)
+        level = messages.SUCCESS if finding.is_good else messages.ERROR
+        self.message_user(request, finding.sentence, level)
+        return redirect("admin:calls_provideraccount_change", account.pk)
+
+    def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Have a held account tried again now."""
+        account = self._changeable(request, object_id)
         if not account.is_held:
             self.message_user(request, _("The account takes calls already."))
         else:
@@ -230,15 +340,33 @@ class ProviderAccountAdmin(admin.ModelAdmin):
         return actions
 
 
+def _secrets(account: ProviderAccount) -> dict[str, str]:
+    secrets: dict[str, str] = json.loads(account.credentials or "{}")
+    return secrets
+
+
+def _fieldset(provider: str) -> tuple[str, dict[str, Any]]:
+    """The fields of one provider, on the page that has all of them."""
+    names = [form_name(provider, field) for field in fields_of(provider)]
+    text = _now("Only for the provider %s.") % provider
+    classes = ["provider-fields", f"provider-{provider}"]
+    return provider, {"fields": names, "description": text, "classes": classes}
+
+
+def _sends_events(provider: str) -> bool:
+    return provider in PROVIDERS and PROVIDERS[provider].read_events is not Provider.read_events
+
+
 def _shown(time: Any) -> str:
     return date_format(timezone.localtime(time), "DATETIME_FORMAT")
 
 
 def _is_used(account: ProviderAccount) -> bool:
-    """Does any row refer to the account?"""
+    """Does any row refer to the account that would not go with it?"""
     return any(
         relation.related_model._base_manager.filter(**{relation.field.name: account}).exists()
         for relation in account._meta.related_objects
+        if relation.on_delete is not CASCADE
     )
 
 

@@ -1,4 +1,5 @@
 from calls.models.call_log import CallLog
+from calls.models.caller_number import CallerNumber
 from calls.models.idempotency import IdempotencyKey
 from calls.models.provider import ProviderAccount, ProviderEvent
 from calls.models.recording import Recording, RecordingStatus
@@ -7,6 +8,7 @@ from calls.models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoin
 
 __all__ = [
     "CallLog",
+    "CallerNumber",
     "DeliveryStatus",
     "IdempotencyKey",
     "ProviderAccount",

@@ -255,6 +255,12 @@ class CallLog(models.Model):
                 name="call_progress",
             ),
             models.Index(fields=["-created_at"], name="call_newest"),
+            # How many calls each caller number has placed today.
+            models.Index(
+                fields=["account", "started_at", "number_from"],
+                condition=~Q(number_from=""),
+                name="call_number_from",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -270,9 +276,10 @@ class CallLog(models.Model):
         """
         self.status, self.not_before = CallStatus.QUEUED, not_before
         self.account = self.started_at = self.poll_at = None
-        self.system_prompt = self.first_message = ""
+        self.system_prompt = self.first_message = self.number_from = ""
         self.save(
             update_fields=[
+                "number_from",
                 "status",
                 "not_before",
                 "account",

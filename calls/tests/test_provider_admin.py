@@ -1,27 +1,60 @@
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
-from django.test import Client
+from django.contrib.auth.models import AnonymousUser, Permission
+from django.core.exceptions import PermissionDenied
+from django.core.validators import RegexValidator
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
+from django.views.debug import SafeExceptionReporterFilter
 
-from calls.models import ProviderAccount, ProviderEvent
-from calls.providers import provider_of
-from calls.providers.base import Access
+from calls.models import CallerNumber, ProviderAccount, ProviderEvent
+from calls.providers import PROVIDERS, provider_of
+from calls.providers.base import Access, AccountField, Capabilities
+from calls.providers.simulated import SimulatedProvider
 from calls.tests.factories import make_call
-from calls.tests.far_side import SECRET
+from calls.tests.far_side import SECRET, Drops, FarSide, Hangs, Says
 
 pytestmark = pytest.mark.django_db
 
 LIST = reverse("admin:calls_provideraccount_changelist")
 ADD = reverse("admin:calls_provideraccount_add")
 URL = "http://127.0.0.1:9000"
+NO_NUMBERS = {"numbers-TOTAL_FORMS": 0, "numbers-INITIAL_FORMS": 0}
 OTHER_SECRET = "whsec_" + "A" * 32
+
+
+class AcmeProvider(SimulatedProvider):
+    """A provider with a field of each sort, all of its own."""
+
+    capabilities = Capabilities(placements_at_once=1)
+    fields = (
+        AccountField("assistant", "Assistant's id", check=RegexValidator("^asst_")),
+        AccountField("region", "Region", is_required=False, choices=("eu", "us")),
+        AccountField("key", "Private key", is_secret=True),
+        AccountField("webhook_key", "Webhook key", is_secret=True, is_required=False),
+    )
+
+
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What makes an account with it."""
+    monkeypatch.setitem(PROVIDERS, "acme", AcmeProvider)
+    return {
+        "name": "agent",
+        "provider": "acme",
+        "acme_assistant": "asst_1",
+        "acme_region": "eu",
+        "acme_key": "k-1",
+        "acme_webhook_key": "",
+    } | NO_NUMBERS
 
 
 def page_of(account: ProviderAccount, page: str = "change") -> str:
@@ -54,10 +87,10 @@ def posted(**changes: Any) -> dict[str, Any]:
         "provider": "http",
         "max_live": 10,
         "calls_per_second": 1,
-        "agent_url": URL,
-        "agent_secret": "",
+        "http_url": URL,
+        "http_secret": "",
     }
-    return data | changes
+    return NO_NUMBERS | data | changes
 
 
 def errors(response: Any) -> dict[str, Any]:
@@ -74,7 +107,7 @@ def text_of(client: Client, page: str) -> str:
 
 
 def test_an_agents_account_is_made_with_its_address_secret_and_pace(admin_client: Client) -> None:
-    data = posted(agent_url=f"{URL}/", agent_secret=SECRET)
+    data = posted(http_url=f" {URL} ", http_secret=SECRET)
     assert admin_client.post(ADD, data).status_code == 302
     account = ProviderAccount.objects.get()
     assert (account.provider, account.settings) == ("http", {"url": URL})
@@ -89,7 +122,7 @@ def test_a_new_account_starts_with_few_calls_and_slowly(admin_client: Client) ->
 
 
 def test_the_limits_may_be_left_empty(admin_client: Client) -> None:
-    data = posted(agent_secret=SECRET, max_live="", calls_per_second="")
+    data = posted(http_secret=SECRET, max_live="", calls_per_second="")
     assert admin_client.post(ADD, data).status_code == 302
     account = ProviderAccount.objects.get()
     assert (account.max_live, account.calls_per_second) == (None, None)
@@ -109,17 +142,17 @@ def test_what_reaches_nobody_has_only_the_limits_that_were_asked_for(
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"agent_url": ""}, "agent_url"),
-        ({"agent_url": "agent.example"}, "agent_url"),
-        ({"agent_url": "ftp://agent.example"}, "agent_url"),
-        ({"agent_url": "http://user:pass@agent.example"}, "agent_url"),
-        ({"agent_url": "http://agent.example/?a=1"}, "agent_url"),
-        ({"agent_url": "http://agent.example/#a"}, "agent_url"),
-        ({"agent_secret": ""}, "agent_secret"),
-        ({"agent_secret": "hunter2"}, "agent_secret"),
-        ({"agent_secret": "whsec_AAAA"}, "agent_secret"),
-        ({"agent_secret": "whsec_" + "A" * 88}, "agent_secret"),
-        ({"agent_secret": SECRET.removeprefix("whsec_")}, "agent_secret"),
+        ({"http_url": ""}, "http_url"),
+        ({"http_url": "agent.example"}, "http_url"),
+        ({"http_url": "ftp://agent.example"}, "http_url"),
+        ({"http_url": "http://user:pass@agent.example"}, "http_url"),
+        ({"http_url": "http://agent.example/?a=1"}, "http_url"),
+        ({"http_url": "http://agent.example/#a"}, "http_url"),
+        ({"http_secret": ""}, "http_secret"),
+        ({"http_secret": "hunter2"}, "http_secret"),
+        ({"http_secret": "whsec_AAAA"}, "http_secret"),
+        ({"http_secret": "whsec_" + "A" * 88}, "http_secret"),
+        ({"http_secret": SECRET.removeprefix("whsec_")}, "http_secret"),
         ({"max_live": 0}, "max_live"),
         ({"calls_per_second": 0}, "calls_per_second"),
         ({"calls_per_second": "nan"}, "calls_per_second"),
@@ -130,7 +163,7 @@ def test_what_reaches_nobody_has_only_the_limits_that_were_asked_for(
 def test_what_cannot_be_used_is_refused_at_its_field(
     admin_client: Client, change: dict[str, Any], field: str
 ) -> None:
-    response = admin_client.post(ADD, posted(agent_secret=SECRET) | change)
+    response = admin_client.post(ADD, posted(http_secret=SECRET) | change)
     assert set(errors(response)) == {field}
     assert not ProviderAccount.objects.exists()
 
@@ -140,7 +173,7 @@ def test_a_secret_is_never_shown_again_not_even_to_who_gave_a_wrong_address(
 ) -> None:
     account = make_account()
     pages = [text_of(admin_client, page) for page in (LIST, page_of(account), ADD)]
-    refused = admin_client.post(page_of(account), posted(agent_url="x", agent_secret=OTHER_SECRET))
+    refused = admin_client.post(page_of(account), posted(http_url="x", http_secret=OTHER_SECRET))
     for page in (*pages, refused.content.decode()):
         assert SECRET not in page
         assert OTHER_SECRET not in page
@@ -148,7 +181,7 @@ def test_a_secret_is_never_shown_again_not_even_to_who_gave_a_wrong_address(
 
 def test_a_secret_that_is_left_empty_stays(admin_client: Client) -> None:
     account = make_account()
-    data = posted(name="renamed", agent_url="https://agent.example")
+    data = posted(name="renamed", http_url="https://agent.example")
     assert admin_client.post(page_of(account), data).status_code == 302
     account.refresh_from_db()
     assert (account.name, account.settings) == (
@@ -162,7 +195,7 @@ def test_a_new_secret_takes_the_place_of_the_old_one_and_is_logged_without_its_v
     admin_client: Client,
 ) -> None:
     account = make_account()
-    data = posted(agent_secret=OTHER_SECRET)
+    data = posted(http_secret=OTHER_SECRET)
     assert admin_client.post(page_of(account), data).status_code == 302
     account.refresh_from_db()
     assert json.loads(account.credentials) == {"secret": OTHER_SECRET, "other": "kept"}
@@ -195,6 +228,154 @@ def test_the_address_for_events_is_shown(admin_client: Client, settings: Any) ->
     settings.PUBLIC_URL = "https://calls.example.com"
     shown = f"https://calls.example.com/hooks/{account.pk}"
     assert shown in text_of(admin_client, page_of(account))
+
+
+# --- Fields that a provider names ---------------------------------------------------------------
+
+
+def test_a_providers_fields_become_settings_and_secrets(
+    admin_client: Client, acme: dict[str, Any]
+) -> None:
+    # What was typed for another provider, before this one was chosen, is nobody's.
+    data = acme | {"http_url": "not looked at", "http_secret": "nor this"}
+    assert admin_client.post(ADD, data).status_code == 302
+    account = ProviderAccount.objects.get()
+    assert account.settings == {"assistant": "asst_1", "region": "eu"}
+    assert json.loads(account.credentials) == {"key": "k-1"}
+    assert provider_of(account).access.credentials == {"key": "k-1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"acme_assistant": ""}, "acme_assistant"),
+        ({"acme_assistant": "other_1"}, "acme_assistant"),
+        ({"acme_assistant": "asst_" + "1" * 2000}, "acme_assistant"),
+        ({"acme_region": "mars"}, "acme_region"),
+        ({"acme_key": ""}, "acme_key"),
+    ],
+    ids=str,
+)
+def test_a_providers_own_rules_are_told_at_its_field(
+    admin_client: Client, acme: dict[str, Any], change: dict[str, str], field: str
+) -> None:
+    assert set(errors(admin_client.post(ADD, acme | change))) == {field}
+    assert not ProviderAccount.objects.exists()
+
+
+def test_the_page_of_an_account_has_its_own_providers_fields_only(
+    admin_client: Client, acme: dict[str, Any]
+) -> None:
+    admin_client.post(ADD, acme)
+    names = (
+        admin_client.get(page_of(ProviderAccount.objects.get())).context["adminform"].form.fields
+    )
+    assert {name for name in names if name.startswith(("acme", "http"))} == {
+        name for name in acme if name.startswith("acme")
+    }
+    every = admin_client.get(ADD).context["adminform"].form.fields
+    assert {"http_url", "acme_key"} <= set(every)
+
+
+def test_a_setting_is_shown_and_can_be_emptied_while_an_empty_secret_stays(
+    admin_client: Client, acme: dict[str, Any]
+) -> None:
+    admin_client.post(ADD, acme | {"acme_webhook_key": "w-1"})
+    account = ProviderAccount.objects.get()
+    text = text_of(admin_client, page_of(account))
+    assert 'value="asst_1"' in text
+    assert "k-1" not in text
+    data = acme | {"acme_key": "", "acme_region": "", "acme_webhook_key": "w-2"}
+    assert admin_client.post(page_of(account), data).status_code == 302
+    account.refresh_from_db()
+    assert account.settings == {"assistant": "asst_1"}
+    assert json.loads(account.credentials) == {"key": "k-1", "webhook_key": "w-2"}
+
+
+def test_a_setting_that_stays_as_it_is_stored_is_not_checked_again(
+    admin_client: Client, acme: dict[str, Any]
+) -> None:
+    admin_client.post(ADD, acme)
+    account = ProviderAccount.objects.get()
+    ProviderAccount.objects.update(settings={"assistant": "of old"})
+    data = acme | {"name": "renamed", "acme_assistant": "of old", "acme_key": ""}
+    assert admin_client.post(page_of(account), data).status_code == 302
+    account.refresh_from_db()
+    assert account.name == "renamed"
+
+
+def test_an_account_whose_provider_is_gone_can_still_be_renamed(admin_client: Client) -> None:
+    account = make_account(provider="gone")
+    assert admin_client.post(page_of(account), NO_NUMBERS | {"name": "renamed"}).status_code == 302
+    account.refresh_from_db()
+    assert (account.name, account.settings["url"]) == ("renamed", URL)
+    assert json.loads(account.credentials)["secret"] == SECRET
+
+
+def test_no_report_of_an_error_holds_what_was_sent() -> None:
+    request = RequestFactory().post(ADD, posted(http_secret=SECRET))
+    request.user = AnonymousUser()
+    request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    with pytest.raises(PermissionDenied):
+        site.get_model_admin(ProviderAccount).add_view(request)
+    shown = SafeExceptionReporterFilter().get_post_parameters(request)
+    assert "http_secret" in shown
+    assert SECRET not in str(shown)
+
+
+# --- Caller numbers -----------------------------------------------------------------------------
+
+
+def one_number(number: str, cap: Any = "", **changes: Any) -> dict[str, Any]:
+    given = {"number": number, "daily_cap": cap, "is_active": "on"} | changes
+    rows = {f"numbers-0-{name}": value for name, value in given.items()}
+    return {"numbers-TOTAL_FORMS": 1, "numbers-INITIAL_FORMS": 0} | rows
+
+
+def test_an_accounts_numbers_are_stored_as_e164(admin_client: Client) -> None:
+    data = posted(http_secret=SECRET, **one_number("+1 (202) 555-0100", 50))
+    assert admin_client.post(ADD, data).status_code == 302
+    account = ProviderAccount.objects.get()
+    [number] = CallerNumber.objects.filter(account=account)
+    assert (number.number, number.daily_cap, number.is_active) == ("+12025550100", 50, True)
+    assert "+12025550100" in text_of(admin_client, page_of(account))
+
+
+@pytest.mark.parametrize(
+    ("number", "cap"), [("0500000001", ""), ("+1202", ""), ("+12025550100", 0)]
+)
+def test_a_number_that_cannot_be_called_from_is_refused(
+    admin_client: Client, number: str, cap: Any
+) -> None:
+    response = admin_client.post(ADD, posted(http_secret=SECRET, **one_number(number, cap)))
+    assert response.status_code == 200
+    assert not CallerNumber.objects.exists()
+    assert SECRET not in response.content.decode()
+
+
+def test_an_account_has_a_number_once(admin_client: Client) -> None:
+    account = make_account()
+    stored = CallerNumber.objects.create(account=account, number="+12025550100")
+    again = one_number("+12025550100", id=stored.pk, account=account.pk)
+    again |= {"numbers-TOTAL_FORMS": 2, "numbers-INITIAL_FORMS": 1}
+    again |= {"numbers-1-number": "+1 202 555 0100", "numbers-1-account": account.pk}
+    response = admin_client.post(page_of(account), posted(**again))
+    assert response.status_code == 200
+    assert "duplicate" in response.content.decode()
+    assert CallerNumber.objects.filter(account=account).count() == 1
+
+
+def test_who_may_only_look_at_accounts_changes_no_number(
+    client: Client, django_user_model: Any
+) -> None:
+    account = make_account()
+    CallerNumber.objects.create(account=account, number="+12025550100")
+    viewer = django_user_model.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_provideraccount"))
+    client.force_login(viewer)
+    text = text_of(client, page_of(account))
+    assert "+12025550100" in text
+    assert 'name="numbers-0-number"' not in text
 
 
 # --- Holds --------------------------------------------------------------------------------------
@@ -257,11 +438,109 @@ def test_trying_again_is_a_post_with_its_token_by_who_may_change(
     )
 
 
+# --- Checking -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far_side() -> Iterator[FarSide]:
+    with FarSide() as far_side:
+        yield far_side
+
+
+def check(client: Client, account: ProviderAccount) -> tuple[str, str]:
+    """The level and the text of what staff are told."""
+    response = client.post(page_of(account, "check"), follow=True)
+    [message] = response.context["messages"]
+    return message.level_tag, str(message)
+
+
+def agent_at(far_side: FarSide) -> ProviderAccount:
+    return make_account(settings={"url": far_side.url})
+
+
+def test_an_agent_that_knows_the_secret_is_found_well(
+    admin_client: Client, far_side: FarSide
+) -> None:
+    account = agent_at(far_side)
+    assert check(admin_client, account) == ("success", "The agent answers, and takes the secret.")
+    [asked] = far_side.asked
+    assert asked.method == "GET"
+    assert re.fullmatch(r"/calls/[0-9a-f-]{36}", asked.path)
+    assert asked.headers["webhook-id"].startswith(f"look-up_{asked.path.removeprefix('/calls/')}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Says(401), "refuses the secret"),
+        (Says(404), "answered 404 to a look-up"),
+        (Says(402, {"reason": "no_credit"}), "answered 402 no_credit to a look-up"),
+        (Says(200, {"reason": "+966500000001"}), "answered 200 to a look-up"),
+        (Drops(), "breaks the connection off"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_an_agent_is_told_in_words(
+    admin_client: Client, far_side: FarSide, answer: Any, told: str
+) -> None:
+    far_side.answer = lambda asked: answer
+    level, text = check(admin_client, agent_at(far_side))
+    assert level == "error"
+    assert told in text
+
+
+def test_an_agent_that_nobody_finds_is_told_as_such(admin_client: Client) -> None:
+    with FarSide() as gone:
+        account = agent_at(gone)
+    assert check(admin_client, account) == ("error", "The agent cannot be reached at its address.")
+
+
+def test_an_account_without_a_secret_says_so(admin_client: Client, far_side: FarSide) -> None:
+    account = make_account(settings={"url": far_side.url}, credentials="")
+    assert check(admin_client, account) == ("error", "The account has no secret to sign with")
+    assert far_side.asked == []
+
+
+def test_nobody_waits_longer_for_a_check_than_its_time(
+    admin_client: Client, far_side: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calls.account_check.CHECK_SECONDS", 0.2)
+    far_side.answer = lambda asked: Hangs()
+    level, text = check(admin_client, agent_at(far_side))
+    assert (level, text) == ("error", "The provider did not answer within 0 seconds.")
+
+
+def test_what_cannot_be_checked_says_so_and_nothing_of_the_secret(admin_client: Client) -> None:
+    account = make_account(provider="gone")
+    assert check(admin_client, account) == ("error", "The account cannot be checked: KeyError.")
+    nothing = make_account(name="simulated", provider="simulated", settings={}, credentials="")
+    assert check(admin_client, nothing)[0] == "success"
+
+
+def test_a_check_is_a_post_with_its_token_by_who_may_change(
+    admin_client: Client, client: Client, django_user_model: Any, far_side: FarSide
+) -> None:
+    account = agent_at(far_side)
+    page = page_of(account, "check")
+    assert admin_client.get(page).status_code == 405
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = admin_client.cookies
+    assert strict.post(page).status_code == 403
+    viewer = django_user_model.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_provideraccount"))
+    client.force_login(viewer)
+    assert client.post(page).status_code == 403
+    assert 'value="Check"' not in text_of(client, page_of(account))
+    assert 'value="Check"' in text_of(admin_client, page_of(account))
+    assert far_side.asked == []
+
+
 # --- Deleting -----------------------------------------------------------------------------------
 
 
 def test_an_account_that_nothing_refers_to_is_deleted(admin_client: Client) -> None:
     account = make_account()
+    CallerNumber.objects.create(account=account, number="+12025550100")
     assert "Are you sure" in text_of(admin_client, page_of(account, "delete"))
     assert admin_client.post(page_of(account, "delete"), {"post": "yes"}).status_code == 302
     assert not ProviderAccount.objects.exists()

@@ -47,6 +47,7 @@ def named(text: str) -> set[str]:
 def documented_request() -> CallRequest:
     return make_request(
         attempt_id=CALL_ID,
+        number_from="+12025550100",
         system_prompt="You are a collections agent.",
         first_message="Hello, Ahmed.",
     )

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import ClassVar
+from uuid import uuid4
 
 import httpx2
 from django.core.exceptions import ValidationError
@@ -23,6 +25,7 @@ from calls.providers.base import (
     Placement,
     Poll,
     Provider,
+    ProviderError,
     TemporaryError,
 )
 from calls.providers.http.agent import Agent, Answer, UnexpectedAnswer
@@ -43,8 +46,8 @@ POLL_SECONDS = 15
 TOO_MANY_FAILURES = 3
 
 
-def check_url(url: str) -> None:
-    """Raise `ValidationError` unless an agent may be at this address."""
+def validate_agent_url(url: str) -> None:
+    """Raise Django's `ValidationError` unless an agent may be at this address."""
     validate_address(url)
     if "?" in url or "#" in url:
         raise ValidationError(_("Give an address without ? and #."))
@@ -54,12 +57,12 @@ class HttpProvider(Provider):
     """Hands calls to the agent at `settings["url"]`; `credentials["secret"]` signs both ways."""
 
     capabilities = Capabilities(placements_at_once=AT_ONCE)
-    fields = (
+    fields: ClassVar[tuple[AccountField, ...]] = (
         AccountField(
             "url",
             gettext_noop("Agent's address"),
             gettext_noop("Calls are placed at /calls below it."),
-            check=check_url,
+            check=validate_agent_url,
         ),
         AccountField(
             "secret",
@@ -129,6 +132,25 @@ class HttpProvider(Provider):
         events = read_call(answer.body, call_id)
         is_over = any(event.ending for event in events)
         return Poll(call_id, events, None if is_over else now + ASK_AGAIN_AFTER)
+
+    def check(self) -> str:
+        """Look up a call that the agent cannot know; see the protocol."""
+        call_id = uuid4()
+        try:
+            answer = self._agent.ask("look-up", "GET", call_id, f"/calls/{call_id}")
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise TemporaryError(_("The agent cannot be reached at its address.")) from error
+        except httpx2.TimeoutException as error:
+            raise TemporaryError(_("The agent is reached, and does not answer.")) from error
+        except httpx2.HTTPError as error:
+            raise TemporaryError(_("The agent breaks the connection off.")) from error
+        if answer.is_of_unknown_call:
+            return _("The agent answers, and takes the secret.")
+        if answer.status == 401:
+            raise AccountError(_("The agent refuses the secret: it answered 401."))
+        told = f"{answer.status} {answer.reason}".strip()
+        text = _("The agent answered %s to a look-up, where 404 unknown_call is due.")
+        raise ProviderError(text % told)
 
     def read_events(self, headers: Mapping[str, str], body: bytes) -> list[Event]:
         """One event: the agent sends each by itself."""

@@ -46,6 +46,7 @@ def call_body(request: CallRequest, callback_url: str) -> bytes:
         "callId": str(request.attempt_id),
         "attempt": request.attempt,
         "to": request.number_to,
+        "from": request.number_from or None,
         "systemPrompt": request.system_prompt,
         "firstMessage": request.first_message,
         "voice": request.voice,
