@@ -90,7 +90,7 @@ def test_what_is_wrong_is_told_with_its_remedy_and_status_1() -> None:
     assert "All is well" not in text
     assert text.startswith(
         "Wrong: Nobody knows the provider “nobody” of the account “main”.\n"
-        "  Choose one of http, simulated, or install the code that knows it.\n"
+        "  Choose one of http, retell, simulated, vapi, or install the code that knows it.\n"
     )
 
 
@@ -115,7 +115,7 @@ def test_programs_get_everything_in_json() -> None:
         {
             "check": "unknown_providers",
             "sentence": "Nobody knows the provider “nobody” of the account “main”.",
-            "remedy": "Choose one of http, simulated, or install the code that knows it.",
+            "remedy": "Choose one of http, retell, simulated, vapi, or install the code that knows it.",
             "isNote": False,
         }
     ]
