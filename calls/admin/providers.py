@@ -327,8 +327,9 @@ class ProviderAccountAdmin(admin.ModelAdmin):
         account = self.get_object(request, unquote(object_id))
         if account and self.has_delete_permission(request, account) and _is_used(account):
             text = _(
-                "The account cannot be deleted: calls or events of it are stored, and name it. Make"
-                " another account the default if no more calls are to be placed with it."
+                "The account cannot be deleted: calls or events of it are stored, or campaigns or"
+                " templates name it. Make another account the default if no more calls are to be"
+                " placed with it."
             )
             self.message_user(request, text, messages.ERROR)
             return redirect("admin:calls_provideraccount_change", account.pk)
