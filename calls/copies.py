@@ -215,6 +215,7 @@ def _named(pattern: str, campaign: Campaign) -> str:
 def _draft(original: Campaign, version: TemplateVersion, **fields: Any) -> Campaign:
     return Campaign.objects.create(
         template_version=version,
+        account_id=original.account_id,
         country_code=original.country_code,
         batch_size=original.batch_size,
         status=CampaignStatus.DRAFT,

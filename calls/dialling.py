@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, Min, OuterRef, Q
 
+from calls.accounts import account_of
 from calls.caller_numbers import NumbersOfToday, active_numbers
 from calls.dispatch import campaigns_waiting, dispatch
 from calls.endings import OVERLAPPING, end_calls
@@ -165,7 +166,7 @@ def claim_calls(batch: Batch) -> Claim:
     """
     if not batch.renew_lease(LEASE_SECONDS):
         return Claim(halt=Halt.LOST)
-    account = ProviderAccount.objects.default()
+    account = account_of(batch.campaign_id)
     numbers = active_numbers(account)
     has_caps = any(number.daily_cap for number in numbers)
     account, room, now = find_room(account, placements_at_once(account), has_caps=has_caps)
@@ -181,7 +182,7 @@ def claim_calls(batch: Batch) -> Claim:
     if today.room == 0:  # none is left to call from; tomorrow there is
         return Claim(halt=Halt.NO_ROOM)
     most = room.calls if today.room is None else min(room.calls, today.room)
-    waiting = campaigns_waiting(now) if account.is_paced else 1
+    waiting = campaigns_waiting(account, now) if account.is_paced else 1
     calls = _one_per_contact(_lock_due(batch, now, -(-most // max(1, waiting))))
     if not calls:
         return Claim(halt=Halt.NOTHING_DUE)

@@ -45,11 +45,13 @@ def launch_campaign(
     starts_at: datetime | None = None,
     is_draft: bool = False,
     campaign_id: UUID | None = None,
+    account_id: int | None = None,
 ) -> Launch:
     """Store the campaign, its contacts, batches and calls, and begin it.
 
     With a `starts_at` that is still to come it is scheduled for then, and with `is_draft`, which
-    knows no start, it waits to be started; no worker is woken for either.
+    knows no start, it waits to be started; no worker is woken for either. Its calls are placed
+    with the account `account_id`; None: with the template's, else the default.
 
     All or nothing: raises `InvalidInput` naming every offending element, and stores nothing. With
     `lenient`, contacts that have faults are left out as if they had not been sent, and that is
@@ -65,6 +67,7 @@ def launch_campaign(
         name=name,
         source=source,
         template_version=version,
+        account_id=account_id,
         country_code=request.country_code,
         batch_size=request.batch_size,
         status=status,

@@ -45,6 +45,15 @@ class Campaign(models.Model):
     template_version = models.ForeignKey(
         TemplateVersion, models.PROTECT, related_name="campaigns", verbose_name=_("template")
     )
+    account = models.ForeignKey(
+        "calls.ProviderAccount",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="campaigns",
+        verbose_name=_("provider account"),
+        help_text=_("What places its calls. Empty: the template's account, else the default."),
+    )
     country_code = models.CharField(
         _("country code"),
         max_length=2,

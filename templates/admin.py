@@ -97,11 +97,14 @@ class TemplateForm(forms.ModelForm):
 
     class Meta:
         model = AISettingsTemplate
-        fields = ("name", "is_default")
+        fields = ("name", "is_default", "account")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields |= content_fields()
+        if account := self.fields.get("account"):
+            # Its secrets, which may be unreadable, are not needed to name it.
+            account.queryset = account.queryset.defer("credentials")  # type: ignore[attr-defined]
         self.newest = self.instance.versions.order_by("-number").first()
         if self.newest:
             newest = {name: getattr(self.newest, name) for name in TemplateVersion.CONTENT}
@@ -199,7 +202,7 @@ class AISettingsTemplateAdmin(admin.ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         facts = ["id", "version_in_use", "tags", "created_at"]
-        head = (None, {"fields": ["name", "is_default", *(facts if obj else [])]})
+        head = (None, {"fields": ["name", "is_default", "account", *(facts if obj else [])]})
         if obj and not self.has_change_permission(request, obj):
             return [head]
         return [

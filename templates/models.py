@@ -85,6 +85,15 @@ class AISettingsTemplate(models.Model):
         default=False,
         help_text=_("Used by requests that name no template. There is at most one default."),
     )
+    account = models.ForeignKey(
+        "calls.ProviderAccount",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="templates",
+        verbose_name=_("provider account"),
+        help_text=_("What places the calls of campaigns that name no account. Empty: the default."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     objects = AISettingsTemplateQuerySet.as_manager()

@@ -87,9 +87,17 @@ def _page_of(action: Action, campaign: Campaign) -> str:
     return reverse(f"admin:campaigns_campaign_{action.name}", args=[campaign.pk])
 
 
-def _account_in_use() -> ProviderAccount | None:
-    """The account that `ProviderAccount.objects.default()` names, without making it."""
-    accounts = ProviderAccount.objects
+def _named_account(campaign: Campaign) -> int | None:
+    return campaign.account_id or campaign.template_version.template.account_id
+
+
+def _account_in_use(campaign: Campaign | None = None) -> ProviderAccount | None:
+    """The account that places the calls of the campaign, or of those that name none: the one that
+    `calls.accounts.account_of` finds, without making it.
+    """
+    accounts = ProviderAccount.objects.defer("credentials")
+    if campaign and (named := _named_account(campaign)):
+        return accounts.get(pk=named)
     default = accounts.filter(is_default=True).first()
     return default or accounts.filter(name=settings.CALL_PROVIDER).first()
 
@@ -99,9 +107,11 @@ def _provider_in_use() -> str:
     return account.provider if account else settings.CALL_PROVIDER
 
 
-def _hold() -> str:
-    """Why nobody is called just now; empty where calls are placed."""
-    account = _account_in_use()
+def _hold(campaign: Campaign | None = None) -> str:
+    """Why nobody of the campaign, or of those that name no account, is called just now; empty
+    where calls are placed.
+    """
+    account = _account_in_use(campaign)
     if account is None or account.held_since is None:
         return ""
     is_today = timezone.localdate(account.held_since) == timezone.localdate()
@@ -141,9 +151,17 @@ class CampaignAdmin(BaseCampaignAdmin):
     def status_shown(self, campaign: Campaign) -> str:
         return describe_status(campaign)
 
+    @admin.display(description=gettext_lazy("provider account"))
+    def account_in_use(self, campaign: Campaign) -> str:
+        account = _account_in_use(campaign)
+        if account is None:
+            return self.get_empty_value_display()
+        is_named = _named_account(campaign) is not None
+        return str(account) if is_named else _("%s (the default)") % account
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         given = [name for name in ("starts_at", "copied_from") if getattr(obj, name, None)]
-        return [*self.fields, *given]
+        return [*self.fields, "account_in_use", *given]
 
     def get_urls(self) -> list[URLPattern]:
         def page(address: str, view: Callable[..., HttpResponse]) -> URLPattern:
@@ -259,7 +277,7 @@ class CampaignAdmin(BaseCampaignAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        context["hold"] = "" if obj and obj.status in ENDED_CAMPAIGN else _hold()
+        context["hold"] = "" if obj and obj.status in ENDED_CAMPAIGN else _hold(obj)
         if obj:
             context["actions"] = self._actions(request, obj)
             calls = CallLog.objects.filter(campaign=obj, account__isnull=False)
@@ -341,6 +359,7 @@ class CampaignAdmin(BaseCampaignAdmin):
         names = [
             "name",
             "template",
+            "account",
             "country_code",
             "batch_size",
             "file",

@@ -22,6 +22,8 @@ from django.utils.translation import ngettext
 
 from calls.control import NotAllowed
 from calls.lifecycle import check_start
+from calls.models import ProviderAccount
+from calls.providers import PROVIDERS, reaches_people
 from calls.schemas import read_bulk_request
 from calls.services import Launch, launch_campaign
 from campaigns.models import Campaign, CampaignSource
@@ -112,7 +114,7 @@ class LaunchForm(forms.ModelForm):
 
     class Meta:
         model = Campaign
-        fields = ("name", "country_code", "batch_size")
+        fields = ("name", "account", "country_code", "batch_size")
         widgets = {
             "name": AdminTextInputWidget,
             "country_code": AdminTextInputWidget(attrs={"size": 2}),
@@ -124,6 +126,11 @@ class LaunchForm(forms.ModelForm):
         usable = AISettingsTemplate.objects.filter(versions__number=1).order_by("name")
         self.fields["template"].queryset = usable  # type: ignore[attr-defined]
         self.fields["template"].initial = usable.filter(is_default=True).first()
+        accounts = ProviderAccount.objects.defer("credentials").order_by("name")
+        if not settings.ALLOW_SIMULATED:
+            playing = [name for name in PROVIDERS if not reaches_people(name)]
+            accounts = accounts.exclude(provider__in=playing)
+        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
         self.fields["batch_size"].initial = settings.CALL_BATCH_SIZE
         self.faults: list[str] = []
 
@@ -174,6 +181,7 @@ class LaunchForm(forms.ModelForm):
                 starts_at=self.begins_at,
                 is_draft=self.cleaned_data["start"] == Start.DRAFT,
                 campaign_id=self.cleaned_data["token"],
+                account_id=account.pk if (account := self.cleaned_data["account"]) else None,
             )
         except InvalidInput as refused:
             self._refuse(refused.errors, places)

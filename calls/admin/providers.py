@@ -8,15 +8,17 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import CASCADE
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +27,7 @@ from django.views.decorators.http import require_POST
 
 from calls.account_check import check_account
 from calls.admin.links import link_to_call
+from calls.admin.trial_call import TestCallForm
 from calls.models import CallerNumber, ProviderAccount, ProviderEvent
 from calls.pacing import retry_now
 from calls.providers import PROVIDERS, callback_url, reaches_people
@@ -291,7 +294,12 @@ class ProviderAccountAdmin(admin.ModelAdmin):
             )
             for name, view in views.items()
         ]
-        return [*addresses, *super().get_urls()]
+        test_call = path(
+            "<int:object_id>/test-call/",
+            self.admin_site.admin_view(self.test_call_view),
+            name="calls_provideraccount_test_call",
+        )
+        return [*addresses, test_call, *super().get_urls()]
 
     def _changeable(self, request: HttpRequest, object_id: int) -> ProviderAccount:
         account = get_object_or_404(ProviderAccount, pk=object_id)
@@ -306,6 +314,42 @@ class ProviderAccountAdmin(admin.ModelAdmin):
         level = messages.SUCCESS if finding.is_good else messages.ERROR
         self.message_user(request, finding.sentence, level)
         return redirect("admin:calls_provideraccount_change", account.pk)
+
+    def test_call_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Ask whom to call, and place one call with the account when that is confirmed by a POST.
+        It keeps every rule that calls have.
+        """
+        account = self._changeable(request, object_id)
+        if not request.user.has_perm("campaigns.add_campaign"):
+            raise PermissionDenied
+        form = TestCallForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            try:
+                with transaction.atomic():
+                    launch = form.launch(account, request.user)
+            except IntegrityError:
+                self.message_user(
+                    request, _("This form was sent before, and its call is placed."), messages.ERROR
+                )
+                return redirect("admin:calls_provideraccount_change", account.pk)
+            if launch:
+                link = link_to_call(launch.calls[0].pk, _now("See what becomes of it"))
+                text = format_html("{} {}", _now("The test call is queued."), link)
+                self.message_user(request, text, messages.SUCCESS)
+                return redirect("admin:calls_provideraccount_change", account.pk)
+        if reaches_people(account.provider):
+            sentence = _now("A telephone rings: the call is a real one, and may cost money.")
+        else:
+            sentence = _now("Simulated: nobody will really be called.")
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "original": account,
+            "title": _now("Test call"),
+            "sentence": sentence,
+            "form": form,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/calls/provideraccount/test_call.html", context)
 
     def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Have a held account tried again now."""
@@ -327,8 +371,9 @@ class ProviderAccountAdmin(admin.ModelAdmin):
         account = self.get_object(request, unquote(object_id))
         if account and self.has_delete_permission(request, account) and _is_used(account):
             text = _(
-                "The account cannot be deleted: calls or events of it are stored, and name it. Make"
-                " another account the default if no more calls are to be placed with it."
+                "The account cannot be deleted: calls or events of it are stored, or campaigns or"
+                " templates name it. Make another account the default if no more calls are to be"
+                " placed with it."
             )
             self.message_user(request, text, messages.ERROR)
             return redirect("admin:calls_provideraccount_change", account.pk)

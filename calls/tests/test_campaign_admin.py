@@ -6,8 +6,9 @@ from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from calls.models import CallLog
+from calls.models import CallLog, ProviderAccount
 from calls.statuses import CallStatus
 from calls.tests.factories import make_call
 from campaigns.models import Campaign
@@ -266,3 +267,46 @@ def test_progress_asks_for_the_permission_to_view(client: Client) -> None:
 def test_the_progress_of_no_campaign_is_not_found(admin_client: Client) -> None:
     page = reverse("admin:campaigns_campaign_progress", args=[uuid4()])
     assert admin_client.get(page).status_code == 404
+
+
+def make_account(**fields: Any) -> ProviderAccount:
+    return ProviderAccount.objects.create(**{"name": "Riyadh", "provider": "http"} | fields)
+
+
+def test_a_campaign_is_launched_with_the_account_that_was_chosen(admin_client: Client) -> None:
+    account = make_account()
+    launch(admin_client, EXAMPLE, account=account.pk)
+    campaign = Campaign.objects.get()
+    assert campaign.account == account
+    assert "Riyadh" in admin_client.get(page_of(campaign)).content.decode()
+
+
+def test_a_campaign_page_tells_whose_account_places_its_calls(admin_client: Client) -> None:
+    template = make_template()
+    campaign = make_campaign(template_version=template.current)
+    make_account(name="Jeddah", is_default=True)
+    assert "Jeddah (the default)" in admin_client.get(page_of(campaign)).content.decode()
+    template.account = make_account()
+    template.save()
+    text = admin_client.get(page_of(campaign)).content.decode()
+    assert "Riyadh" in text
+    assert "Jeddah" not in text
+
+
+def test_a_campaign_page_tells_of_the_hold_of_its_own_account_only(admin_client: Client) -> None:
+    now = timezone.now()
+    held = {"held_since": now, "held_until": now, "held_reason": "provider: closed"}
+    own = make_campaign(account=make_account(**held))
+    other = make_campaign()
+    assert "No call is placed" in admin_client.get(page_of(own)).content.decode()
+    assert "No call is placed" not in admin_client.get(page_of(other)).content.decode()
+
+
+def test_accounts_that_reach_nobody_are_no_choice_where_that_is_not_allowed(
+    admin_client: Client, settings: Any
+) -> None:
+    settings.ALLOW_SIMULATED = False
+    playing = make_account(name="playing", provider="simulated")
+    response = launch(admin_client, EXAMPLE, account=playing.pk)
+    assert errors(response, "account")
+    assert not Campaign.objects.exists()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from calls.control import NotAllowed
 from calls.copies import clone_campaign, count_retry, retry_failed
 from calls.lifecycle import start_campaign
-from calls.models import CallLog
+from calls.models import CallLog, ProviderAccount
 from calls.statuses import TERMINAL, CallStatus
 from calls.tests.factories import make_call
 from campaigns.models import Campaign
@@ -258,3 +258,10 @@ def test_a_copy_has_the_id_and_the_name_it_is_given(copy: Any) -> None:
 
 def test_a_long_name_is_cut() -> None:
     assert clone_campaign(make_ended({}, name="x" * 120)).campaign.name == "Copy of " + "x" * 112
+
+
+def test_a_copy_is_called_with_the_account_that_the_campaign_named() -> None:
+    account = ProviderAccount.objects.create(name="other", provider="simulated")
+    campaign = make_ended({}, account=account)
+    assert retry_failed(campaign).campaign.account == account
+    assert clone_campaign(campaign).campaign.account == account

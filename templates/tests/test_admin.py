@@ -310,3 +310,14 @@ def test_who_may_only_look_sees_the_template_and_changes_nothing() -> None:
     client.force_login(user)
     assert template.name in client.get(page_of(template)).content.decode()
     assert client.post(page_of(template), {"name": "x"}).status_code == 403
+
+
+def test_the_account_of_a_template_is_chosen_on_its_page_and_makes_no_version(
+    admin_client: Client,
+) -> None:
+    template = make_template()
+    accounts = AISettingsTemplate._meta.get_field("account").related_model
+    account = accounts._default_manager.create(name="Riyadh", provider="http")
+    assert edit(admin_client, template, account=account.pk).status_code == 302
+    template.refresh_from_db()
+    assert (template.account, template.versions.count()) == (account, 1)
