@@ -27,6 +27,7 @@ ACCOUNTS = reverse("admin:calls_provideraccount_changelist")
 ENDPOINTS = reverse("admin:calls_webhookendpoint_changelist")
 ADD_ENDPOINT = reverse("admin:calls_webhookendpoint_add")
 ADD_ACCOUNT = reverse("admin:calls_provideraccount_add")
+NO_NUMBERS = {"numbers-TOTAL_FORMS": 0, "numbers-INITIAL_FORMS": 0}
 NO_SECRETS_SENT = {"secrets-TOTAL_FORMS": 0, "secrets-INITIAL_FORMS": 0}
 
 
@@ -177,7 +178,7 @@ def test_an_endpoint_is_disabled_and_enabled(admin_client: Client) -> None:
 
 def test_making_an_account_the_default_takes_it_from_the_other(admin_client: Client) -> None:
     old = ProviderAccount.objects.create(name="Old", provider="simulated", is_default=True)
-    data = {"name": "New", "provider": "simulated", "is_default": "on"}
+    data = {"name": "New", "provider": "simulated", "is_default": "on"} | NO_NUMBERS
     assert admin_client.post(ADD_ACCOUNT, data).status_code == 302
     old.refresh_from_db()
     assert not old.is_default

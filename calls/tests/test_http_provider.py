@@ -118,6 +118,7 @@ def test_a_call_is_placed_with_all_that_the_agent_needs(far_side: FarSide) -> No
     assert asked.headers["content-type"] == "application/json"
     assert json.loads(asked.body) == {
         "callId": str(request.attempt_id),
+        "from": None,
         "attempt": 1,
         "to": "+966500000001",
         "systemPrompt": "You speak for “Acme”.",

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('calls', '0003_caller_numbers'),
+        ('calls', '0005_caller_numbers'),
         ('templates', '0003_retry_rules'),
     ]
 

@@ -115,7 +115,8 @@ def test_programs_get_everything_in_json() -> None:
         {
             "check": "unknown_providers",
             "sentence": "Nobody knows the provider “nobody” of the account “main”.",
-            "remedy": "Choose one of http, retell, simulated, vapi, or install the code that knows it.",
+            "remedy": "Choose one of http, retell, simulated, vapi, or install the code that"
+            " knows it.",
             "isNote": False,
         }
     ]
