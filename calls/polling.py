@@ -49,8 +49,8 @@ def _claim_polls() -> list[CallLog]:
     due = CallLog.objects.to_poll(now).order_by("poll_at").select_for_update(skip_locked=True)
     ids = list(due.values_list("pk", flat=True)[:POLLS_AT_ONCE])
     CallLog.objects.filter(pk__in=ids).update(poll_at=now + ASK_AGAIN_AFTER)
-    live = CallLog.objects.live().filter(pk__in=ids)
-    return list(live.with_context())
+    live = CallLog.objects.live().with_context().in_bulk(ids)
+    return [live[pk] for pk in ids if pk in live]  # those that have waited longest first
 
 
 def _poll(calls: Sequence[CallLog]) -> None:
